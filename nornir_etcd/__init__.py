@@ -1,0 +1,1 @@
+"""Deploy, verify and operate etcd with Nornir."""

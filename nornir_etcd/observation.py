@@ -1,0 +1,160 @@
+"""What an observation is: the state of hosts and etcd as it was read. Pure: no I/O.
+
+A value that could not be read is an `Unknown` with its reason, never a guess. `observe.py` takes
+observations; `plan` and `checks` decide on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar, Union
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A value that could not be read, and why."""
+
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+Maybe = Union[T, Unknown]
+
+NOT_READ = Unknown("not read")
+
+
+@dataclass(frozen=True)
+class MemberInfo:
+    """One entry of etcd's member list."""
+
+    id: int
+    name: str  # empty: the member was added and never started
+    peer_urls: tuple[str, ...]
+    client_urls: tuple[str, ...]
+    is_learner: bool
+
+    @property
+    def started(self) -> bool:
+        """Whether the member has ever published itself (etcd leaves the name empty until then)."""
+        return bool(self.name)
+
+
+@dataclass(frozen=True)
+class MemberList:
+    """The answer to MemberList."""
+
+    cluster_id: int
+    answered_by: int  # ID of the member that answered
+    members: tuple[MemberInfo, ...]
+
+
+@dataclass(frozen=True)
+class MemberStatus:
+    """The answer of one endpoint to Status."""
+
+    cluster_id: int
+    member_id: int
+    version: str
+    db_size: int  # bytes
+    db_size_in_use: int  # bytes
+    leader: int  # 0: the member knows no leader
+    raft_term: int
+    raft_index: int
+    raft_applied_index: int
+    is_learner: bool
+    errors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm that a member has raised."""
+
+    member_id: int
+    kind: str  # NOSPACE, CORRUPT, or the number where etcd has a kind this program does not know
+
+
+@dataclass(frozen=True)
+class EndpointObservation:
+    """What one member answered to the controller."""
+
+    client_port: Maybe[bool] = NOT_READ  # a TCP connection to the client port succeeds
+    peer_port: Maybe[bool] = NOT_READ
+    served_client: Maybe[bytes] = NOT_READ  # PEM of the certificate served on the client port
+    served_peer: Maybe[bytes] = NOT_READ
+    status: Maybe[MemberStatus] = NOT_READ
+    members: Maybe[MemberList] = NOT_READ
+    alarms: Maybe[tuple[Alarm, ...]] = NOT_READ
+    read_seconds: Maybe[float] = NOT_READ  # latency of a linearizable read
+
+
+@dataclass(frozen=True)
+class FileState:
+    """One path on a host."""
+
+    kind: Literal["absent", "file", "directory", "link", "other"]
+    mode: int = 0
+    owner: str = ""  # uid:gid
+    size: int = 0
+    sha256: str = ""  # of a file's content, a link followed
+    target: str = ""  # of a link
+
+
+@dataclass(frozen=True)
+class Container:
+    """The etcd container as the runtime describes it."""
+
+    id: str
+    state: str  # the runtime's own word: CONTAINER_RUNNING, CONTAINER_EXITED ...
+    pod: str
+    attempt: int  # restart count
+    image_id: str
+    created_ns: int  # nanoseconds since the epoch
+    image: str = ""  # the tag it was started from, where the runtime tells
+
+    @property
+    def running(self) -> bool:
+        """Whether the runtime says that it runs now."""
+        return self.state == "CONTAINER_RUNNING"
+
+
+@dataclass(frozen=True)
+class DataDirectory:
+    """The data directory of a member, identified by its WAL metadata record (facts: a file name proves nothing)."""
+
+    state: Literal["absent", "empty", "guard", "member", "other"]  # guard: an empty `member` directory and nothing else
+    node_id: int = 0
+    cluster_id: int = 0
+    content: tuple[str, ...] = ()  # names found in it, for the report
+
+
+@dataclass(frozen=True)
+class HostObservation:
+    """What one host said over SSH, in one round trip."""
+
+    host: str
+    error: Unknown | None = None  # set where the host could not be asked at all
+    uid: int = -1
+    hostname: str = ""
+    files: dict[str, FileState] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)  # content of files that hold no secret, by path
+    containers: Maybe[tuple[Container, ...]] = NOT_READ  # newest first
+    images: Maybe[dict[str, str]] = NOT_READ  # tag -> image id
+    data: Maybe[DataDirectory] = NOT_READ
+
+    @property
+    def container(self) -> Container | None:
+        """The newest etcd container, or None where there is none or it is unknown."""
+        return self.containers[0] if not isinstance(self.containers, Unknown) and self.containers else None
+
+
+@dataclass(frozen=True)
+class ClusterObservation:
+    """One cluster at one moment."""
+
+    taken_at: float  # seconds since the epoch, controller's clock
+    hosts: dict[str, HostObservation]
+    endpoints: dict[str, EndpointObservation]  # by host name
