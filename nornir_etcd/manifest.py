@@ -1,0 +1,225 @@
+"""The static Pod of a member: its manifest as text. Pure: the caller reads the template and writes the result."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import json
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import yaml
+
+from nornir_etcd import versions
+from nornir_etcd.cluster import CLIENT_PORT, METRICS_PORT, PEER_PORT
+from nornir_etcd.exceptions import InventoryError
+from nornir_etcd.layout import layout
+
+if TYPE_CHECKING:
+    from nornir_etcd.cluster import Cluster, Member
+
+TEMPLATE = "etcd.yaml.j2"
+"""The template's file name, in a workspace and in the package."""
+
+METRICS_URL = f"http://127.0.0.1:{METRICS_PORT}"
+"""Where etcd answers probes: plain HTTP on loopback, as kubeadm has it, since a kubelet has no client certificate."""
+
+_YAML_UNPRINTABLE = re.compile("[\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """Return the Jinja2 environment of the manifest, one for all: `quote` and `flag` are its filters."""
+    env = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - the output is YAML; every value is quoted by a filter of our own
+    )
+    env.filters["quote"] = _quote
+    env.filters["flag"] = _flag
+    return env
+
+
+def context(
+    member: Member, cluster: Cluster, *, joining: bool = False, initial_cluster: str | None = None
+) -> dict[str, Any]:
+    """Return what the template sees. For `template_string(jinja_env=environment(), **context(...))` as well.
+
+    Args:
+        member: the member that the manifest is for.
+        cluster: its cluster.
+        joining: whether it joins a cluster that lives (initial-cluster-state=existing) or bootstraps a new one.
+        initial_cluster: the value of --initial-cluster where it is not the inventory's: for a join, the live member
+            list and the member itself.
+
+    Raises:
+        InventoryError: where the settings ask for a release, or of a release, what cannot be had.
+    """
+    settings = member.settings
+    version = _release(member)
+    client_urls, peer_urls = _listen_urls(member.address)
+    return {
+        "member": member,
+        "cluster": cluster,
+        "settings": settings,
+        "paths": layout(settings),
+        "listen_client_urls": client_urls,
+        "listen_peer_urls": peer_urls,
+        "metrics_url": METRICS_URL,
+        "metrics_port": METRICS_PORT,
+        "initial_cluster": initial_cluster or settings.etcd_initial_cluster or cluster.initial_cluster,
+        "initial_cluster_state": "existing" if joining else "new",
+        "release_flags": versions.server_flags(version, settings.etcd_tls_min_version),
+        "ready_path": versions.ready_path(version),
+        "live_path": versions.live_path(version),
+        "startup_path": versions.startup_path(version),
+    }
+
+
+def render(
+    member: Member, cluster: Cluster, *, template: str, joining: bool = False, initial_cluster: str | None = None
+) -> str:
+    """Return the manifest of a member: the same input gives the same bytes.
+
+    Args:
+        member: the member that the manifest is for.
+        cluster: its cluster.
+        template: the text of the template (`workspace.find_template`).
+        joining: see `context`.
+        initial_cluster: see `context`.
+
+    Raises:
+        InventoryError: where the settings cannot be had, or the template is broken or has lost the guard.
+    """
+    values = context(member, cluster, joining=joining, initial_cluster=initial_cluster)
+    try:
+        text = environment().from_string(template).render(values)
+    except jinja2.TemplateError as error:
+        line = f" line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        raise InventoryError(f"{member.name}: template {TEMPLATE}{line}: {_one_line(error)}") from error
+    _require_guard(text, member)
+    return text
+
+
+def command_flags(manifest: str) -> dict[str, str]:
+    """Return the flags of the etcd container in a manifest, by name without dashes.
+
+    Raises:
+        ValueError: where the text is not the manifest of a Pod with a container `etcd`, in one line.
+    """
+    pod = _pod(manifest)
+    for container in pod["spec"].get("containers") or ():
+        if container.get("name") == "etcd":
+            pairs = (str(word)[2:].partition("=") for word in container["command"] if str(word).startswith("--"))
+            # `$$` is how a Pod's command spells one `$`.
+            return {name: value.replace("$$", "$") for name, _, value in pairs}
+    raise ValueError("wanted a container named etcd, found none")
+
+
+def manifest_matches(old: str | None, new: str) -> bool:
+    """Return whether a host's manifest is the one wanted: byte for byte, since a kubelet restarts on a changed file.
+
+    A rewrite with the same bytes does not restart the Pod (tried, kubelet 1.36), so equal means that nothing is to do.
+    """
+    return old == new
+
+
+def manifest_diff(old: str | None, new: str, path: str) -> str:
+    """Return the unified diff from a host's manifest to the one wanted; empty where they match.
+
+    Args:
+        old: the text on the host, None where there is no file.
+        new: the text wanted.
+        path: the path on the host, for the headings.
+    """
+    before = [] if old is None else old.splitlines()
+    after = new.splitlines()
+    name = "/dev/null" if old is None else path
+    lines = list(difflib.unified_diff(before, after, name, path, lineterm=""))
+    if not lines and old is not None and old != new:
+        return f"--- {path}\n+++ {path}\nline endings differ\n"
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _release(member: Member) -> versions.Version:
+    """Return the release that a member's settings name, if it is known and can do what they ask."""
+    settings = member.settings
+    try:
+        version = versions.parse(settings.etcd_version)
+        versions.require_supported(version)
+    except ValueError as error:
+        raise InventoryError(f"{member.name}: etcd_version: {error}") from error
+    if settings.etcd_tls_min_version != "TLS1.2" and not versions.knows(version, versions.TLS_MIN_VERSION):
+        since = ", ".join(str(first) for first in versions.TLS_MIN_VERSION)
+        raise InventoryError(
+            f"{member.name}: etcd_tls_min_version: wanted TLS1.2, found {settings.etcd_tls_min_version}: "
+            f"etcd {version} has no --tls-min-version (it came in {since})"
+        )
+    return version
+
+
+def _listen_urls(address: str) -> tuple[str, str]:
+    """Return the values of --listen-client-urls and --listen-peer-urls for an address.
+
+    Etcd binds to IP addresses alone ("expected IP in URL for binding", embed/config.go checkBindURLs), so a member
+    known by a DNS name listens on all addresses; 0.0.0.0 is both families in Go, and takes 127.0.0.1 in.
+    """
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return f"https://0.0.0.0:{CLIENT_PORT}", f"https://0.0.0.0:{PEER_PORT}"
+    host = f"[{ip}]" if ip.version == 6 else str(ip)  # noqa: PLR2004 - IPv6
+    # 127.0.0.1 is where the role's own etcdctl commands look; named twice, etcd could not bind it.
+    clients = dict.fromkeys((f"https://127.0.0.1:{CLIENT_PORT}", f"https://{host}:{CLIENT_PORT}"))
+    return ",".join(clients), f"https://{host}:{PEER_PORT}"
+
+
+def _quote(value: object) -> str:
+    """Return a value as a JSON string, which YAML reads as the same string whatever is in it."""
+    text = json.dumps(_text(value), ensure_ascii=False)
+    return _YAML_UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _flag(value: object, name: str) -> str:
+    """Return a quoted command-line flag. `$` is doubled: the kubelet expands `$(NAME)` in a Pod's command."""
+    return _quote(f"--{name}={_text(value)}".replace("$", "$$"))
+
+
+def _text(value: object) -> str:
+    """Return a value as etcd's flags spell it."""
+    if isinstance(value, jinja2.Undefined):
+        value._fail_with_undefined_error()  # noqa: SLF001 - what any use of it outside a filter would raise
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _pod(manifest: str) -> dict[str, Any]:
+    """Return a manifest's content, if it is that of one Pod."""
+    try:
+        pod = yaml.safe_load(manifest)
+    except yaml.YAMLError as error:
+        raise ValueError(f"wanted YAML, found {_one_line(error)}") from error
+    if not isinstance(pod, dict) or pod.get("kind") != "Pod" or not isinstance(pod.get("spec"), dict):
+        raise ValueError("wanted the manifest of a Pod, found something else")
+    return pod
+
+
+def _require_guard(manifest: str, member: Member) -> None:
+    """Refuse a manifest without the volume that keeps a member which lost its data from starting empty."""
+    guard = {"path": layout(member.settings).guard, "type": "Directory"}
+    try:
+        volumes = _pod(manifest)["spec"].get("volumes") or ()
+    except ValueError as error:
+        raise InventoryError(f"{member.name}: template {TEMPLATE}: {error}") from error
+    if not any(isinstance(volume, dict) and volume.get("hostPath") == guard for volume in volumes):
+        raise InventoryError(
+            f"{member.name}: template {TEMPLATE}: wanted a hostPath volume of type Directory on {guard['path']}, found "
+            "none; without it a member that lost its data would start empty under its old ID"
+        )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,163 @@
+"""etcd's releases as data: which flags and probes a release knows. Pure: no I/O.
+
+Flags and probes are keyed by patch release, since etcd brings new ones into old minors. Sources are etcd's own
+CHANGELOG-3.x.md and the pull requests named.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_TAG = re.compile(r"v?(0|[1-9][0-9]{0,4})\.(0|[1-9][0-9]{0,4})\.(0|[1-9][0-9]{0,4})([-+][0-9A-Za-z._+-]*)?", re.ASCII)
+
+
+@dataclass(frozen=True, order=True)
+class Version:
+    """A release of etcd."""
+
+    major: int
+    minor: int
+    patch: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+SUPPORTED: Final = ((3, 4), (3, 5), (3, 6), (3, 7))
+"""The minors whose flags and probes are known here."""
+
+TLS_MIN_VERSION: Final = (Version(3, 4, 25), Version(3, 5, 8))
+"""--tls-min-version came with TLS 1.3 (etcd#15486 in 3.4, etcd#15483 in 3.5). Before, etcd itself asks for TLS 1.2."""
+
+_PROGRESS_NOTIFY: Final = (Version(3, 4, 11), Version(3, 5, 0))  # etcd#12216
+_COMPACT_HASH_CHECK: Final = (Version(3, 5, 5),)  # etcd#14039; never in 3.4
+_FEATURE_GATES: Final = (Version(3, 6, 0),)  # experimental flags became gates; 3.7 knows none of them (etcd#19959)
+_LIVEZ_READYZ: Final = (Version(3, 4, 29), Version(3, 5, 11))  # etcd#17039 in 3.5
+_SERIALIZABLE_HEALTH: Final = (Version(3, 5, 3),)  # etcd#13399, etcd#13706; 3.4.23 ignores the parameter
+
+WATCH_PROGRESS_NOTIFY_INTERVAL: Final = "5s"
+"""As kubeadm sets it, for the API server's consistent reads from its cache (KEP-2340)."""
+
+OWN_FLAGS: Final = frozenset(
+    {
+        "advertise-client-urls",
+        "cert-file",
+        "client-cert-auth",
+        "data-dir",
+        "election-timeout",
+        "experimental-compact-hash-check-enabled",
+        "experimental-initial-corrupt-check",
+        "experimental-watch-progress-notify-interval",
+        "feature-gates",
+        "heartbeat-interval",
+        "initial-advertise-peer-urls",
+        "initial-cluster",
+        "initial-cluster-state",
+        "initial-cluster-token",
+        "key-file",
+        "listen-client-urls",
+        "listen-metrics-urls",
+        "listen-peer-urls",
+        "name",
+        "peer-cert-file",
+        "peer-client-cert-auth",
+        "peer-key-file",
+        "peer-trusted-ca-file",
+        "quota-backend-bytes",
+        "snapshot-count",
+        "tls-min-version",
+        "trusted-ca-file",
+        "watch-progress-notify-interval",
+    }
+)
+"""Every flag that the manifest sets itself, on whatever release; etcd_extra_args must name none of them."""
+
+
+def parse(tag: str) -> Version:
+    """Return the release that an image tag or etcd itself names.
+
+    Args:
+        tag: such as "3.5.16", "v3.5.16" or "3.5.16-0"; what follows the patch number is a build of the same release.
+
+    Raises:
+        ValueError: where the tag names no release, in one line.
+    """
+    match = _TAG.fullmatch(tag)
+    if not match:
+        raise ValueError(f"wanted a version such as 3.5.16-0, found {tag!r}")
+    return Version(int(match[1]), int(match[2]), int(match[3]))
+
+
+def require_supported(version: Version) -> None:
+    """Refuse a release whose flags and probes are not known here.
+
+    Raises:
+        ValueError: naming the minors that are supported, in one line.
+    """
+    if (version.major, version.minor) not in SUPPORTED:
+        minors = ", ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
+        raise ValueError(f"wanted etcd {minors}, found {version}")
+
+
+def knows(version: Version, since: tuple[Version, ...]) -> bool:
+    """Return whether a release has what came with `since`.
+
+    Args:
+        version: the release asked about.
+        since: the first release that has it, one for each minor that it was brought into; later minors have it too.
+    """
+    for first in since:
+        if (first.major, first.minor) == (version.major, version.minor):
+            return version >= first
+    return version > max(since)
+
+
+def server_flags(version: Version, tls_min_version: str) -> dict[str, str]:
+    """Return the flags that depend on the release: corruption checks, progress notification, least TLS version.
+
+    Args:
+        version: the release that gets the flags.
+        tls_min_version: "TLS1.2" or "TLS1.3"; left out where the release has no such flag.
+
+    Returns:
+        Flag names without dashes, and their values, in a fixed order.
+    """
+    flags: dict[str, str] = {}
+    if knows(version, _FEATURE_GATES):
+        flags["feature-gates"] = "InitialCorruptCheck=true,CompactHashCheck=true"
+        flags["watch-progress-notify-interval"] = WATCH_PROGRESS_NOTIFY_INTERVAL
+    else:
+        flags["experimental-initial-corrupt-check"] = "true"
+        if knows(version, _COMPACT_HASH_CHECK):
+            flags["experimental-compact-hash-check-enabled"] = "true"
+        if knows(version, _PROGRESS_NOTIFY):
+            flags["experimental-watch-progress-notify-interval"] = WATCH_PROGRESS_NOTIFY_INTERVAL
+    if knows(version, TLS_MIN_VERSION):
+        flags["tls-min-version"] = tls_min_version
+    return flags
+
+
+def ready_path(version: Version) -> str:
+    """Return the path that tells whether a member can serve: both paths ask for a leader and a linearizable read."""
+    return "/readyz" if knows(version, _LIVEZ_READYZ) else "/health"
+
+
+def live_path(version: Version) -> str:
+    """Return the path that tells whether a member's process works, whatever its peers do.
+
+    A liveness probe on plain /health restarts every member of a cluster that has lost its quorum (etcd#13340). A
+    release that has nothing else is asked for /metrics: it needs no quorum, and a process that hangs does not answer.
+    """
+    if knows(version, _LIVEZ_READYZ):
+        return "/livez"
+    return "/health?serializable=true" if knows(version, _SERIALIZABLE_HEALTH) else "/metrics"
+
+
+def startup_path(version: Version) -> str:
+    """Return the path of the startup probe: /readyz as kubeadm has it, else the live path.
+
+    A startup probe that fails restarts the container too, so plain /health is no more fit for it than for liveness.
+    """
+    return "/readyz" if knows(version, _LIVEZ_READYZ) else live_path(version)
