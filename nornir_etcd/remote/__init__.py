@@ -1,0 +1,1 @@
+"""What is done on a host over its SSH session: scripts run, files pushed."""

@@ -1,0 +1,252 @@
+"""Runs scripts on a host: one exec channel each, on the transport of the host's one SSH session."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import select
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import paramiko
+
+from nornir_etcd.connections.ssh import connect
+from nornir_etcd.exceptions import CommandFailed, CommandTimeout, ConnectionLost, RemoteError
+from nornir_etcd.remote.completed import Completed, failure, last_lines
+
+if TYPE_CHECKING:
+    from nornir.core.configuration import Config
+    from nornir.core.inventory import Host
+
+COMMAND = """sh -c 'IFS= read -r boot; eval "$boot"'"""
+"""The only command line there is. `read` takes one line from stdin and nothing beyond it (POSIX), the line takes the
+script, the script what follows it: nothing is in argv and no login shell (bash, dash, zsh, fish, tcsh) has to quote."""
+
+OUTPUT_LIMIT = 16 * 1024 * 1024
+
+_MARK = re.compile(rb"=nornir-etcd:([0-9]+)=\n")
+_CHUNK = 64 * 1024
+_WINDOW_POLL = 0.005  # seconds between looks at a full send window, for which paramiko has no event
+_KILL_SECONDS = 3.0
+_WATCHDOG_SECONDS = 2 * _KILL_SECONDS
+
+_BOOT = (
+    'umask 077; export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"; '
+    # What a login shell's start-up files print comes before this mark and is cut off.
+    'echo "=nornir-etcd:$$="; echo "=nornir-etcd:$$=" >&2; '
+    # Exactly as many bytes as asked for: `fullblock` is GNU's and busybox's (and POSIX 2024's), bs=1 is anyone's.
+    "if dd iflag=fullblock bs=1 count=0 </dev/null >/dev/null 2>&1; "
+    'then _dd() {{ dd iflag=fullblock bs="$1" count=1 $2; }}; else _dd() {{ dd bs=1 count="$1" $2; }}; fi; '
+    'take() {{ [ "$1" -eq 0 ] || _dd "$1" "${{2-}}"; }}; '
+    'eval "$(take {size} 2>/dev/null)"\n'
+)
+
+_KILL = """
+read -r _ _ _ _ own _ </proc/$$/stat && read -r _ _ _ _ group _ </proc/{pid}/stat || exit 0
+[ "$group" -gt 1 ] && [ "$group" != "$own" ] || exit 0
+kill -TERM -"$group"; sleep 1; kill -KILL -"$group"
+"""
+
+_Ending = Literal["ended", "expired", "overflowed"]
+
+
+@dataclass
+class _Output:
+    stdout: bytearray = field(default_factory=bytearray)
+    stderr: bytearray = field(default_factory=bytearray)
+
+    def __len__(self) -> int:
+        return len(self.stdout) + len(self.stderr)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the remote shell, known once it has started."""
+        mark = _MARK.search(self.stderr) or _MARK.search(self.stdout)
+        return int(mark[1]) if mark else None
+
+
+def run_script(  # noqa: PLR0913 - all but the first three are keywords with one meaning each
+    host: Host,
+    config: Config,
+    script: str,
+    *,
+    payload: bytes = b"",
+    deadline: float,
+    check: bool = True,
+    output_limit: int = OUTPUT_LIMIT,
+    purpose: str = "command",
+) -> Completed:
+    """Run a POSIX sh script on a host and return what it printed.
+
+    The script runs as the session's user with umask 077, LC_ALL=C and the usual folders at the end of PATH. `payload`
+    is its stdin; `take N` (a shell function: exactly N bytes, some MB at most; an operand of dd such as `conv=fsync`
+    may follow) reads from it, and its stderr is dd's. A script that arrives incomplete is not started.
+
+    At the deadline the script's process group gets SIGTERM and, a second later, SIGKILL, over the same session.
+    Guaranteed is only that the caller is told: where the session itself hangs it is closed, and the script then ends
+    when it next writes; what it moved to a session of its own (setsid) goes on.
+
+    Args:
+        host: a host of the inventory.
+        config: Nornir's configuration.
+        script: the text; never logged.
+        payload: bytes for its stdin; never logged.
+        deadline: seconds for the script and both its streams; a session not yet open is opened before they count.
+        check: raise where the exit status is not 0.
+        output_limit: bytes of stdout and stderr together that are taken.
+        purpose: what it is for, for errors.
+
+    Returns:
+        Exit status and output; where `check` is off also those of a script that failed.
+
+    Raises:
+        InventoryError: the host's SSH options are wrong.
+        CommandMissing: the shell did not find a command.
+        CommandFailed: exit status not 0, or more output than the limit.
+        CommandTimeout: the deadline passed.
+        ConnectionLost: the session broke; whether the script finished is unknown.
+        RemoteError: one of its other kinds where no session could be opened.
+    """
+    client = connect(host, config).remote_conn_pre
+    transport = client.get_transport() if client else None
+    if transport is None:
+        raise _lost(host, purpose, "the session was closed meanwhile")
+    started = time.monotonic()
+    output = _Output()
+    # paramiko waits without end for the answer to an exec request and for a full TCP buffer: this ends such waits.
+    watchdog = threading.Timer(deadline + _WATCHDOG_SECONDS, transport.close)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        ending, status = _converse(transport, _stream(script, payload), started + deadline, output_limit, output)
+    except paramiko.ChannelException as cause:
+        raise RemoteError(
+            f"{purpose}: no further channel on the session",
+            host=host.name,
+            found=cause.text,
+            remedy="raise MaxSessions in the host's sshd_config or ask for less at once",
+        ) from cause
+    except (paramiko.SSHException, EOFError, OSError) as cause:
+        if time.monotonic() >= started + deadline:
+            raise _expired(host, purpose, deadline, output) from cause
+        raise _lost(host, purpose, str(cause) or type(cause).__name__) from cause
+    finally:
+        watchdog.cancel()
+    if ending == "expired":
+        raise _expired(host, purpose, deadline, output)
+    if ending == "overflowed":
+        raise CommandFailed(
+            f"{purpose}: too much output", host=host.name, wanted=f"at most {output_limit} bytes", found="more"
+        )
+    return _judge(host, purpose, status, output, time.monotonic() - started, transport, check=check)
+
+
+def _stream(script: str, payload: bytes) -> bytes:
+    # In braces the whole is parsed before any of it runs.
+    body = f"{{\n{script}\n}}".encode()
+    return _BOOT.format(size=len(body)).encode() + body + payload
+
+
+def _converse(
+    transport: paramiko.Transport, stream: bytes, ends: float, limit: int, output: _Output
+) -> tuple[_Ending, int]:
+    """Run one command to its end; a command that is given up is killed."""
+    channel = transport.open_session(timeout=max(0.001, ends - time.monotonic()))
+    try:
+        channel.exec_command(COMMAND)
+        ending = _exchange(channel, stream, ends, limit, output)
+        if ending == "ended" and not channel.status_event.wait(max(0, ends - time.monotonic())):
+            ending = "expired"
+        if ending != "ended" and output.pid is not None and transport.is_active():
+            kill = _stream(_KILL.format(pid=output.pid), b"")
+            with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+                _converse(transport, kill, time.monotonic() + _KILL_SECONDS, _CHUNK, _Output())
+        return ending, channel.exit_status
+    finally:
+        channel.close()
+
+
+def _exchange(channel: paramiko.Channel, stream: bytes, ends: float, limit: int, output: _Output) -> _Ending:
+    """Feed stdin and drain stdout and stderr, side by side, until the other end has closed both."""
+    unsent = memoryview(stream)
+    poller = select.poll()
+    poller.register(channel.fileno(), select.POLLIN)
+    while True:
+        closed = channel.closed or channel.eof_received
+        if unsent:
+            unsent = _feed(channel, unsent)
+        if out := channel.recv_ready():
+            output.stdout += channel.recv(_CHUNK)
+        if err := channel.recv_stderr_ready():
+            output.stderr += channel.recv_stderr(_CHUNK)
+        if len(output) > limit:
+            return "overflowed"
+        if closed and not out and not err:
+            return "ended"
+        left = ends - time.monotonic()
+        if left <= 0:
+            return "expired"
+        poller.poll(1000 * (min(left, _WINDOW_POLL) if unsent else left))
+
+
+def _feed(channel: paramiko.Channel, unsent: memoryview) -> memoryview:
+    """Send what the window takes; return the rest, nothing where the other end no longer reads."""
+    try:
+        while unsent and channel.send_ready():
+            sent = channel.send(bytes(unsent[:_CHUNK]))
+            unsent = unsent[sent:] if sent else unsent[:0]
+        if not unsent:
+            channel.shutdown_write()
+    except OSError:
+        return unsent[:0]
+    return unsent
+
+
+def _judge(  # noqa: PLR0913, PLR0917 - the parts of one run
+    host: Host,
+    purpose: str,
+    status: int,
+    output: _Output,
+    seconds: float,
+    transport: paramiko.Transport,
+    *,
+    check: bool,
+) -> Completed:
+    if status < 0:
+        transport.join(0.2)  # a dying transport closes its channels just before it says that it is dead
+        if not transport.is_active():
+            raise _lost(host, purpose, "no exit status")
+    stdout, stderr = (_MARK.split(stream, maxsplit=1) for stream in (output.stdout, output.stderr))
+    if len(stdout) == 1 or len(stderr) == 1:
+        raise CommandFailed(
+            f"{purpose}: the host ran no shell script",
+            host=host.name,
+            wanted="a login shell that runs `sh -c`",
+            found=f"exit status {status}: {last_lines(bytes(output.stdout + output.stderr)) or 'no output'}",
+            remedy="check the user's login shell, ForceCommand and account",
+        )
+    completed = Completed(status, bytes(stdout[-1]), bytes(stderr[-1]), seconds)
+    if check and (error := failure(completed, host.name, purpose)):
+        raise error
+    return completed
+
+
+def _expired(host: Host, purpose: str, deadline: float, output: _Output) -> CommandTimeout:
+    return CommandTimeout(
+        f"{purpose} ran past its deadline",
+        host=host.name,
+        wanted=f"an end within {deadline:g} s",
+        found=last_lines(_MARK.sub(b"", output.stderr)) or "nothing on stderr",
+    )
+
+
+def _lost(host: Host, purpose: str, found: str) -> ConnectionLost:
+    return ConnectionLost(
+        f"{purpose}: the SSH session broke",
+        host=host.name,
+        wanted="an exit status",
+        found=found,
+        remedy="whether it finished is unknown: run again, which observes first",
+    )
