@@ -1,0 +1,1 @@
+"""CA, leaves and the decision to renew them. Pure: bytes in, bytes out."""

@@ -1,0 +1,1 @@
+"""Where certificates are kept and signed on the controller."""
