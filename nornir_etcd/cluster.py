@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nornir_etcd.exceptions import InventoryError
+from nornir_etcd.settings.addresses import initial_cluster_entries, is_loopback
+from nornir_etcd.settings.load import check_hosts
+from nornir_etcd.settings.problems import Problem, named, problem_lines, shown
+
 if TYPE_CHECKING:
-    from nornir_etcd.settings import Settings
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from nornir_etcd.settings import HostVariables, Settings
+    from nornir_etcd.settings.load import HostSettings
 
 CLIENT_PORT = 2379
 PEER_PORT = 2380
@@ -15,6 +24,20 @@ METRICS_PORT = 2381
 
 MAX_MEMBERS = 7
 """More members cost write latency and win nothing (https://etcd.io/docs/v3.5/faq/, "What is maximum cluster size")."""
+
+EQUAL = (
+    "etcd_version",
+    "etcd_initial_cluster",
+    "etcd_initial_cluster_token",
+    "etcd_quota_backend_bytes",
+    "etcd_heartbeat_interval",
+    "etcd_election_timeout",
+    "etcd_health_timeout",
+    "etcd_key_type",
+    "etcd_ca_days",
+    "generate_certs_dir",
+)
+"""Variables of the cluster as a whole: equal on all its members (heartbeat and election: https://etcd.io/docs/v3.5/tuning/)."""
 
 
 def quorum(voters: int) -> int:
@@ -58,8 +81,10 @@ class Cluster:
 
     @property
     def initial_cluster(self) -> str:
-        """The value of --initial-cluster."""
-        return ",".join(f"{member.name}={member.peer_url}" for member in self.members)
+        """The value of --initial-cluster: as the user set it, else derived from the members."""
+        return self.members[0].settings.etcd_initial_cluster or ",".join(
+            f"{member.name}={member.peer_url}" for member in self.members
+        )
 
     @property
     def token(self) -> str:
@@ -81,3 +106,138 @@ class Cluster:
             if member.name == name:
                 return member
         raise KeyError(name)
+
+
+def load_clusters(
+    hosts: Sequence[HostVariables], overrides: Mapping[str, str] | None = None
+) -> tuple[tuple[Cluster, ...], tuple[str, ...]]:
+    """Return the clusters that hosts of an inventory make up, in inventory order, and warnings.
+
+    Args:
+        hosts: every host that is to be a member, with its variables; never a filtered part of a cluster.
+        overrides: values of --set, above every layer of every host.
+
+    Raises:
+        InventoryError: with every fault of hosts and clusters, one line each.
+    """
+    checked, problems = check_hosts(hosts, overrides or {})
+    problems += _shared_addresses(checked)
+    warnings = [warning for host in checked.values() for warning in host.warnings]
+    warnings += _names_alike(checked)
+    if not hosts:
+        problems.append(Problem("inventory", "", "wanted at least one host in the group etcd, found none"))
+    clusters = _grouped(checked)
+    for cluster in clusters:
+        faults, advice = _check_cluster(cluster, checked)
+        problems += faults
+        warnings += advice
+    problems += _shared_certificates(clusters, checked)
+    if problems:
+        raise InventoryError(*problem_lines(problems))
+    return clusters, problem_lines(warnings)
+
+
+def _grouped(checked: Mapping[str, HostSettings]) -> tuple[Cluster, ...]:
+    members: dict[str, list[Member]] = {}
+    for name, host in checked.items():
+        if "deploy_name" not in host.faulty:
+            member = Member(name, host.settings.etcd_address, host.settings)
+            members.setdefault(host.settings.deploy_name, []).append(member)
+    return tuple(Cluster(name, tuple(found)) for name, found in members.items())
+
+
+def _shared_addresses(checked: Mapping[str, HostSettings]) -> Iterable[Problem]:
+    hosts: dict[str, list[str]] = defaultdict(list)
+    for name, host in checked.items():
+        if "etcd_address" not in host.faulty:
+            hosts[host.settings.etcd_address].append(name)
+    for address, names in hosts.items():
+        if len(names) > 1:
+            text = f"wanted an address of its own, found {address!r} also on {_listed(names[:-1])}"
+            yield Problem(names[-1], "etcd_address", text)
+
+
+def _names_alike(checked: Mapping[str, HostSettings]) -> Iterable[Problem]:
+    names: dict[str, list[str]] = defaultdict(list)
+    for name in checked:
+        names[str(name).lower()].append(name)
+    for alike in names.values():
+        if len(alike) > 1:
+            yield Problem(alike[-1], "name", f"differs from {_listed(alike[:-1])} in case alone")
+
+
+def _shared_certificates(clusters: Sequence[Cluster], checked: Mapping[str, HostSettings]) -> Iterable[Problem]:
+    owners: dict[str, str] = {}
+    for cluster in clusters:
+        for member in cluster.members:
+            folder = member.settings.generate_certs_dir
+            if (
+                "generate_certs_dir" in checked[member.name].faulty
+                or owners.setdefault(folder, cluster.name) == cluster.name
+            ):
+                continue
+            text = f"wanted a folder of its own, found {folder!r} also in cluster {owners[folder]}"
+            yield Problem(f"cluster {cluster.name}", "generate_certs_dir", text)
+
+
+def _check_cluster(cluster: Cluster, checked: Mapping[str, HostSettings]) -> tuple[list[Problem], list[Problem]]:
+    """Return the problems and warnings of one cluster."""
+    subject = f"cluster {cluster.name}"
+    count = len(cluster.members)
+    problems = [*_unequal(cluster, checked), *_unreachable(cluster, checked)]
+    warnings = []
+    if count > MAX_MEMBERS:
+        problems.append(Problem(subject, "", f"wanted at most {MAX_MEMBERS} members, found {count}; use 3 or 5"))
+    elif count % 2 == 0:
+        text = f"{count} members bear no more failures than {count - 1}; use an odd number (1, 3, 5 or 7)"
+        warnings.append(Problem(subject, "", text))
+    relied_on = {"etcd_initial_cluster", "etcd_address"}
+    if all(checked[member.name].faulty.isdisjoint(relied_on) for member in cluster.members):
+        problems += _disagreements(cluster)
+    return problems, warnings
+
+
+def _unequal(cluster: Cluster, checked: Mapping[str, HostSettings]) -> Iterable[Problem]:
+    for key in EQUAL:
+        hosts: dict[object, list[str]] = defaultdict(list)
+        for member in cluster.members:
+            if key not in checked[member.name].faulty:
+                hosts[getattr(member.settings, key)].append(member.name)
+        if len(hosts) > 1:
+            found = ", ".join(f"{shown(value)} on {_listed(names)}" for value, names in hosts.items())
+            text = f"wanted the same on all members, found {found}; set it once, in their group"
+            yield Problem(f"cluster {cluster.name}", key, text)
+
+
+def _unreachable(cluster: Cluster, checked: Mapping[str, HostSettings]) -> Iterable[Problem]:
+    """Refuse loopback where there are other members to reach."""
+    for member in cluster.members if len(cluster.members) > 1 else ():
+        if is_loopback(member.address) and "etcd_address" not in checked[member.name].faulty:
+            text = f"wanted an address that the other members reach, found {member.address!r}; set etcd_address"
+            yield Problem(member.name, "etcd_address", text, checked[member.name].sources["etcd_address"])
+
+
+def _disagreements(cluster: Cluster) -> Iterable[Problem]:
+    """Compare an etcd_initial_cluster that the user has set with the inventory, as sets of name and peer URL."""
+    wanted = {(member.name, member.peer_url) for member in cluster.members}
+    for value in dict.fromkeys(member.settings.etcd_initial_cluster for member in cluster.members):
+        if value is None:
+            continue
+        found = set(initial_cluster_entries(value))
+        told = []
+        for name in dict.fromkeys(name for name, _ in sorted(wanted | found)):
+            here = _listed(sorted(url for member, url in wanted if member == name))
+            there = _listed(sorted(url for member, url in found if member == name))
+            if not there:
+                told.append(f"{name}={here} is missing")
+            elif not here:
+                told.append(f"{named(name)} is not in the inventory's cluster")
+            elif here != there:
+                told.append(f"{name} has {there} instead of {here}")
+        if told:
+            text = f"wanted the members of the inventory, found that {'; '.join(told)}; correct it or leave it out"
+            yield Problem(f"cluster {cluster.name}", "etcd_initial_cluster", text)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(named(name) for name in names)

@@ -1,0 +1,106 @@
+"""The variables: names, defaults, meanings. A default may refer to other variables, as a value may."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from nornir_etcd.settings import addresses, images, values
+
+Name = Annotated[str, BeforeValidator(values.name)]
+NodePath = Annotated[str, BeforeValidator(values.node_path)]
+ControllerPath = Annotated[str, BeforeValidator(values.controller_path)]
+Days = Annotated[int, BeforeValidator(values.whole_number(1, 36500, "days"))]
+Seconds = Annotated[int, BeforeValidator(values.whole_number(1, 86400, "seconds"))]
+KeyType = Literal["ecdsa-p256", "rsa-2048", "rsa-3072", "rsa-4096"]
+TlsVersion = Literal["TLS1.2", "TLS1.3"]
+
+ADVISED_QUOTA = 8589934592
+"""Bytes; etcd warns at start above it (https://etcd.io/docs/v3.5/dev-guide/limit/, "Storage size limit")."""
+
+
+class Settings(BaseModel):
+    """All variables of one host, resolved and checked. Made by load_settings; names and meanings are the role's."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True)
+
+    # The role's.
+    etcd_deploy_mode: Annotated[Literal["manifest"], BeforeValidator(values.one_of("manifest"))] = Field(
+        "manifest", description="How etcd is run: as a static Pod."
+    )
+    etcd_data_dir: NodePath = Field("/var/lib/etcd", description="Data directory on the host.")
+    etcd_version: Annotated[str, BeforeValidator(values.version)] = Field(
+        "3.5.16-0", description="Version of etcd, as the tag of its image."
+    )
+    kube_base_dir: NodePath = Field(
+        "/etc/kubernetes", description="Kubernetes' folder on the host; static Pods stand in its folder manifests."
+    )
+    ca_dir: NodePath = Field("{{ kube_base_dir }}/pki", description="Where certificates live on the host.")
+    registry: Annotated[str, BeforeValidator(images.registry)] = Field(
+        "registry.ikubeops.local", description="Image registry, as host or host:port."
+    )
+    registry_project: Annotated[str, BeforeValidator(images.registry_project)] = Field(
+        "ikubeops", description="Project in the registry."
+    )
+    etcd_image: Annotated[str, BeforeValidator(images.image)] = Field(
+        "{{ registry }}/{{ registry_project }}/etcd:{{ etcd_version }}",
+        description="Full image reference; its tag is etcd_version.",
+    )
+    container_runtime: Annotated[
+        Literal["containerd"],
+        BeforeValidator(
+            values.one_of("containerd", not_yet={"docker": "docker is not supported yet: run containerd on this host"})
+        ),
+    ] = Field("containerd", description="Container runtime of the host.")
+    etcd_initial_cluster: Annotated[str | None, BeforeValidator(addresses.initial_cluster)] = Field(
+        None, description="Value of --initial-cluster; derived from the inventory where it is not set."
+    )
+    deploy_name: Name = Field("example", description="Name of the cluster: hosts that share it are its members.")
+    generate_certs_dir: ControllerPath = Field(
+        "certs/{{ deploy_name }}", description="Where certificates are kept on the controller."
+    )
+    cfssl_version: Annotated[str, BeforeValidator(values.plain_version)] = Field(
+        "1.6.5", description="Version of cfssl."
+    )
+    cfssl_dir: ControllerPath = Field(
+        "{{ generate_certs_dir }}/cfssl", description="Where cfssl's tools are on the controller."
+    )
+
+    # Ours.
+    etcd_address: Annotated[str, BeforeValidator(addresses.member_address)] = Field(
+        description="Address at which clients and members reach this member; the host's hostname, else its name."
+    )
+    etcd_initial_cluster_token: Name = Field("etcd-{{ deploy_name }}", description="Token of the cluster.")
+    etcd_quota_backend_bytes: Annotated[int, BeforeValidator(values.whole_number(1048576, 2**63 - 1, "bytes"))] = Field(
+        2147483648, description="Size in bytes at which etcd takes no more writes; at most 8 GiB is advised."
+    )
+    etcd_snapshot_count: Annotated[int, BeforeValidator(values.whole_number(1, 2**63 - 1, "entries"))] = Field(
+        10000, description="Committed entries after which a member snapshots its log."
+    )
+    etcd_heartbeat_interval: Annotated[int, BeforeValidator(values.whole_number(1, 10000, "milliseconds"))] = Field(
+        100, description="Milliseconds between the leader's heartbeats."
+    )
+    # At most 50000 ms: maxElectionMs, https://github.com/etcd-io/etcd/blob/v3.5.16/server/embed/config.go
+    etcd_election_timeout: Annotated[int, BeforeValidator(values.whole_number(5, 50000, "milliseconds"))] = Field(
+        1000, description="Milliseconds without a heartbeat until an election; at least five heartbeats."
+    )
+    etcd_tls_min_version: Annotated[TlsVersion, BeforeValidator(values.one_of("TLS1.2", "TLS1.3"))] = Field(
+        "TLS1.2", description="Least TLS version that etcd accepts."
+    )
+    etcd_extra_args: Annotated[dict[str, str], BeforeValidator(values.extra_flags)] = Field(
+        {}, description="Further flags of etcd: name without dashes -> value. None that the manifest sets itself."
+    )
+    etcd_extra_sans: Annotated[tuple[str, ...], BeforeValidator(addresses.subject_alternative_names)] = Field(
+        (), description="Further IP addresses and DNS names for the member's certificate."
+    )
+    etcd_key_type: Annotated[
+        KeyType, BeforeValidator(values.one_of("ecdsa-p256", "rsa-2048", "rsa-3072", "rsa-4096"))
+    ] = Field("ecdsa-p256", description="Kind of key made for certificates.")
+    etcd_cert_days: Days = Field(365, description="Days that a new certificate is valid.")
+    etcd_ca_days: Days = Field(3650, description="Days that a new CA is valid.")
+    etcd_renew_days: Days = Field(30, description="Days left below which a certificate is renewed.")
+    # kubeadm's budgets: 5 minutes for the new container (UpgradeManifestTimeout), 10 tries of 15 s for the cluster
+    # (performEtcdStaticPodUpgrade), both in cmd/kubeadm/app/phases/upgrade/staticpods.go.
+    etcd_start_timeout: Seconds = Field(300, description="Seconds that a new container may take to start.")
+    etcd_health_timeout: Seconds = Field(150, description="Seconds that the cluster may take to be healthy.")

@@ -1,0 +1,101 @@
+"""What must hold between the variables of one host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nornir_etcd import versions
+from nornir_etcd.settings.images import image_tag
+from nornir_etcd.settings.model import ADVISED_QUOTA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nornir_etcd.settings.model import Settings
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A check of some variables against each other: the problem as text, empty where there is none."""
+
+    variables: tuple[str, ...]
+    check: Callable[[Settings], str]
+
+
+def _image_has_the_version(settings: Settings) -> str:
+    tag = image_tag(settings.etcd_image)
+    if tag == settings.etcd_version:
+        return ""
+    return (
+        f"wanted the tag {settings.etcd_version} (etcd_version, which decides the flags), "
+        f"found {settings.etcd_image!r}; set etcd_version to {tag}, or leave etcd_image out"
+    )
+
+
+def _election_is_five_heartbeats(settings: Settings) -> str:
+    # etcd refuses less: Config.Validate, https://github.com/etcd-io/etcd/blob/v3.5.16/server/embed/config.go
+    least = 5 * settings.etcd_heartbeat_interval
+    if settings.etcd_election_timeout >= least:
+        return ""
+    return f"wanted at least {least} ms (5 times etcd_heartbeat_interval), found {settings.etcd_election_timeout}"
+
+
+def _release_knows_tls_version(settings: Settings) -> str:
+    release = versions.parse(settings.etcd_version)
+    if settings.etcd_tls_min_version == "TLS1.2" or versions.knows(release, versions.TLS_MIN_VERSION):
+        return ""
+    return f"wanted TLS1.2, found '{settings.etcd_tls_min_version}'; etcd {release} has no --tls-min-version"
+
+
+def _renewed_before_it_ends(settings: Settings) -> str:
+    if settings.etcd_renew_days < settings.etcd_cert_days:
+        return ""
+    return f"wanted less than etcd_cert_days ({settings.etcd_cert_days}), found {settings.etcd_renew_days}"
+
+
+def _outlived_by_its_ca(settings: Settings) -> str:
+    if settings.etcd_cert_days <= settings.etcd_ca_days:
+        return ""
+    return f"wanted at most etcd_ca_days ({settings.etcd_ca_days}), found {settings.etcd_cert_days}"
+
+
+def _inside(path: str, folder: str) -> bool:
+    return f"{path}/".startswith(f"{folder}/")
+
+
+def _data_is_apart(settings: Settings) -> str:
+    data = settings.etcd_data_dir
+    for other in (f"{settings.kube_base_dir}/manifests", f"{settings.ca_dir}/etcd"):
+        if _inside(data, other) or _inside(other, data):
+            return f"wanted a folder apart from {other}, found {data!r}"
+    return (
+        f"wanted a folder apart from ca_dir {settings.ca_dir}, found {data!r}" if _inside(settings.ca_dir, data) else ""
+    )
+
+
+def _certificates_are_no_pods(settings: Settings) -> str:
+    # The kubelet takes every file there for a Pod, whatever its name (k8s#129364).
+    manifests = f"{settings.kube_base_dir}/manifests"
+    return (
+        f"wanted a folder outside {manifests}, found {settings.ca_dir!r}" if _inside(settings.ca_dir, manifests) else ""
+    )
+
+
+RULES = (
+    Rule(("etcd_image", "etcd_version"), _image_has_the_version),
+    Rule(("etcd_election_timeout", "etcd_heartbeat_interval"), _election_is_five_heartbeats),
+    Rule(("etcd_tls_min_version", "etcd_version"), _release_knows_tls_version),
+    Rule(("etcd_renew_days", "etcd_cert_days"), _renewed_before_it_ends),
+    Rule(("etcd_cert_days", "etcd_ca_days"), _outlived_by_its_ca),
+    Rule(("etcd_data_dir", "kube_base_dir", "ca_dir"), _data_is_apart),
+    Rule(("ca_dir", "kube_base_dir"), _certificates_are_no_pods),
+)
+
+
+def _quota_is_advised(settings: Settings) -> str:
+    quota = settings.etcd_quota_backend_bytes
+    return f"at most {ADVISED_QUOTA} bytes (8 GiB) are advised, found {quota}" if quota > ADVISED_QUOTA else ""
+
+
+ADVICE = (Rule(("etcd_quota_backend_bytes",), _quota_is_advised),)
