@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from nornir_etcd.settings.problems import Unwanted
-from nornir_etcd.settings.values import from_json, text
+from nornir_etcd.settings.values import checked_item, from_json, text
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ENTRY = re.compile(r"([^=,\s]+)=(https?)://(\[[^\]\s,]+\]|[^:/\[\]\s,]+):([0-9]{1,5})/?")
