@@ -56,12 +56,9 @@ def context(
         joining: whether it joins a cluster that lives (initial-cluster-state=existing) or bootstraps a new one.
         initial_cluster: the value of --initial-cluster where it is not the inventory's: for a join, the live member
             list and the member itself.
-
-    Raises:
-        InventoryError: where the settings ask for a release, or of a release, what cannot be had.
     """
     settings = member.settings
-    version = _release(member)
+    version = versions.parse(settings.etcd_version)
     client_urls, peer_urls = _listen_urls(member.address)
     return {
         "member": member,
@@ -94,7 +91,7 @@ def render(
         initial_cluster: see `context`.
 
     Raises:
-        InventoryError: where the settings cannot be had, or the template is broken or has lost the guard.
+        InventoryError: where the template is broken, or has lost the guard of the data directory.
     """
     values = context(member, cluster, joining=joining, initial_cluster=initial_cluster)
     try:
@@ -157,23 +154,6 @@ def _compiled(template: str) -> jinja2.Template:
     return environment().from_string(template)
 
 
-def _release(member: Member) -> versions.Version:
-    """Return the release that a member's settings name, if it is known and can do what they ask."""
-    settings = member.settings
-    try:
-        version = versions.parse(settings.etcd_version)
-        versions.require_supported(version)
-    except ValueError as error:
-        raise InventoryError(f"{member.name}: etcd_version: {error}") from error
-    if settings.etcd_tls_min_version != "TLS1.2" and not versions.knows(version, versions.TLS_MIN_VERSION):
-        since = ", ".join(str(first) for first in versions.TLS_MIN_VERSION)
-        raise InventoryError(
-            f"{member.name}: etcd_tls_min_version: wanted TLS1.2, found {settings.etcd_tls_min_version}: "
-            f"etcd {version} has no --tls-min-version (it came in {since})"
-        )
-    return version
-
-
 def _listen_urls(address: str) -> tuple[str, str]:
     """Return the values of --listen-client-urls and --listen-peer-urls for an address.
 
@@ -192,20 +172,13 @@ def _listen_urls(address: str) -> tuple[str, str]:
 
 def _quote(value: object) -> str:
     """Return a value as a JSON string, which YAML reads as the same string whatever is in it."""
-    text = json.dumps(_text(value), ensure_ascii=False)
+    text = json.dumps(str(value), ensure_ascii=False)
     return _YAML_UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _flag(value: object, name: str) -> str:
     """Return a quoted command-line flag. `$` is doubled: the kubelet expands `$(NAME)` in a Pod's command."""
-    return _quote(f"--{name}={_text(value)}".replace("$", "$$"))
-
-
-def _text(value: object) -> str:
-    """Return a value as etcd's flags spell it."""
-    if isinstance(value, jinja2.Undefined):
-        value._fail_with_undefined_error()  # noqa: SLF001 - what any use of it outside a filter would raise
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return _quote(f"--{name}={value}".replace("$", "$$"))
 
 
 def _pod(manifest: str) -> dict[str, Any]:

@@ -90,17 +90,6 @@ def parse(tag: str) -> Version:
     return Version(int(match[1]), int(match[2]), int(match[3]))
 
 
-def require_supported(version: Version) -> None:
-    """Refuse a release whose flags and probes are not known here.
-
-    Raises:
-        ValueError: naming the minors that are supported, in one line.
-    """
-    if (version.major, version.minor) not in SUPPORTED:
-        minors = ", ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
-        raise ValueError(f"wanted etcd {minors}, found {version}")
-
-
 def knows(version: Version, since: tuple[Version, ...]) -> bool:
     """Return whether a release has what came with `since`.
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nornir_etcd import versions
-from nornir_etcd.versions import Version, live_path, parse, ready_path, require_supported, server_flags, startup_path
+from nornir_etcd.versions import Version, live_path, parse, ready_path, server_flags, startup_path
 
 COMPACT_HASH = "experimental-compact-hash-check-enabled"
 PROGRESS = "experimental-watch-progress-notify-interval"
@@ -41,17 +41,6 @@ def test_any_text_is_a_version_or_refused(tag: str) -> None:
 
 def test_releases_are_ordered_by_number_and_not_by_text() -> None:
     assert parse("3.5.9") < parse("3.5.16") < parse("3.6.0-rc.1") < parse("3.10.0")
-
-
-@pytest.mark.parametrize("version", ["3.4.0", "3.5.16", "3.6.11", "3.7.1"])
-def test_supported_minors_pass(version: str) -> None:
-    require_supported(parse(version))
-
-
-@pytest.mark.parametrize("version", ["2.3.8", "3.3.27", "3.8.0", "4.0.0"])
-def test_other_minors_are_refused_by_name(version: str) -> None:
-    with pytest.raises(ValueError, match=f"wanted etcd 3.4, 3.5, 3.6, 3.7, found {version}"):
-        require_supported(parse(version))
 
 
 @pytest.mark.parametrize(
