@@ -1,0 +1,114 @@
+"""The etcd messages that the program sends and reads, in a descriptor pool of their own.
+
+Those of the etcd3 package are older than learners, and need gRPC and etcd3 imported.
+
+What counts on the wire is the method's path and the field numbers, not the name of the message: so these have a package
+name of their own and live beside the messages of etcd3 without a clash. Fields as in etcd's api/etcdserverpb/rpc.proto;
+a server that does not know a field leaves it out, and it reads as zero, empty or false.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+
+_PACKAGE = "nornir_etcd.etcdserverpb"
+_SCALARS = {
+    "bool": FieldDescriptorProto.TYPE_BOOL,
+    "bytes": FieldDescriptorProto.TYPE_BYTES,
+    "enum": FieldDescriptorProto.TYPE_INT32,  # the same on the wire, and any number a newer etcd may send is kept
+    "int64": FieldDescriptorProto.TYPE_INT64,
+    "string": FieldDescriptorProto.TYPE_STRING,
+    "uint64": FieldDescriptorProto.TYPE_UINT64,
+}
+
+# message -> field -> (number, type); a type in brackets is repeated.
+_MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
+    "ResponseHeader": {
+        "cluster_id": (1, "uint64"),
+        "member_id": (2, "uint64"),
+        "revision": (3, "int64"),
+        "raft_term": (4, "uint64"),
+    },
+    "StatusRequest": {},
+    "StatusResponse": {
+        "header": (1, "ResponseHeader"),
+        "version": (2, "string"),
+        "dbSize": (3, "int64"),
+        "leader": (4, "uint64"),
+        "raftIndex": (5, "uint64"),
+        "raftTerm": (6, "uint64"),
+        "raftAppliedIndex": (7, "uint64"),
+        "errors": (8, "[string]"),
+        "dbSizeInUse": (9, "int64"),
+        "isLearner": (10, "bool"),
+        "storageVersion": (11, "string"),
+        "dbSizeQuota": (12, "int64"),
+        "downgradeInfo": (13, "DowngradeInfo"),
+    },
+    "DowngradeInfo": {"enabled": (1, "bool"), "targetVersion": (2, "string")},
+    "Member": {
+        "ID": (1, "uint64"),
+        "name": (2, "string"),
+        "peerURLs": (3, "[string]"),
+        "clientURLs": (4, "[string]"),
+        "isLearner": (5, "bool"),
+    },
+    "MemberListRequest": {"linearizable": (1, "bool")},
+    "MemberListResponse": {"header": (1, "ResponseHeader"), "members": (2, "[Member]")},
+    "AlarmRequest": {"action": (1, "enum"), "memberID": (2, "uint64"), "alarm": (3, "enum")},
+    "AlarmMember": {"memberID": (1, "uint64"), "alarm": (2, "enum")},
+    "AlarmResponse": {"header": (1, "ResponseHeader"), "alarms": (2, "[AlarmMember]")},
+    "RangeRequest": {"key": (1, "bytes")},
+    "RangeResponse": {"header": (1, "ResponseHeader")},
+}
+
+
+def _field(name: str, number: int, kind: str) -> FieldDescriptorProto:
+    """Describe one field."""
+    element = kind.strip("[]")
+    repeated = kind != element
+    field = FieldDescriptorProto(
+        name=name,
+        number=number,
+        label=FieldDescriptorProto.LABEL_REPEATED if repeated else FieldDescriptorProto.LABEL_OPTIONAL,
+    )
+    if element in _SCALARS:
+        field.type = _SCALARS[element]
+    else:
+        field.type = FieldDescriptorProto.TYPE_MESSAGE
+        field.type_name = f".{_PACKAGE}.{element}"
+    return field
+
+
+def _pool() -> DescriptorPool:
+    """Build the pool from the table above."""
+    file = FileDescriptorProto(name="nornir_etcd/etcdserverpb.proto", package=_PACKAGE, syntax="proto3")
+    file.message_type.extend(
+        DescriptorProto(name=message, field=[_field(name, *rest) for name, rest in fields.items()])
+        for message, fields in _MESSAGES.items()
+    )
+    pool = DescriptorPool()
+    pool.Add(file)
+    return pool
+
+
+_POOL = _pool()
+
+
+def _message_class(name: str) -> Any:
+    """Return the class of a message; its fields are known at run time only, hence Any."""
+    return GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+
+
+StatusRequest = _message_class("StatusRequest")
+StatusResponse = _message_class("StatusResponse")
+MemberListRequest = _message_class("MemberListRequest")
+MemberListResponse = _message_class("MemberListResponse")
+AlarmRequest = _message_class("AlarmRequest")
+AlarmResponse = _message_class("AlarmResponse")
+RangeRequest = _message_class("RangeRequest")
+RangeResponse = _message_class("RangeResponse")

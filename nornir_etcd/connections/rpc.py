@@ -1,0 +1,217 @@
+"""What is asked of etcd over the client of the connection plugin `etcd`, and what each failure means.
+
+Every function makes one call to one member and never waits for a connection that is down: polling is the caller's.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nornir_etcd.connections import messages
+from nornir_etcd.exceptions import EtcdError, EtcdRefused, EtcdTimeout, EtcdTlsError, EtcdUnreachable
+from nornir_etcd.observation import Alarm, MemberInfo, MemberList, MemberStatus
+
+if TYPE_CHECKING:
+    from etcd3 import MultiEndpointEtcd3Client
+
+# AlarmRequest.AlarmAction and AlarmType of etcd's api/etcdserverpb/rpc.proto.
+_ALARM_GET = 0
+_ALARM_KINDS = {1: "NOSPACE", 2: "CORRUPT"}
+
+
+def status(client: MultiEndpointEtcd3Client, *, timeout: float) -> MemberStatus:
+    """Ask one member for its status; it answers without a quorum.
+
+    Args:
+        client: `connection` of the plugin `etcd`.
+        timeout: seconds.
+
+    Returns:
+        The status; fields that an older etcd does not know are zero, false or empty.
+
+    Raises:
+        EtcdError: one of its four kinds.
+    """
+    answer = _call(client, "Maintenance/Status", messages.StatusRequest(), messages.StatusResponse, timeout)
+    return MemberStatus(
+        cluster_id=answer.header.cluster_id,
+        member_id=answer.header.member_id,
+        version=answer.version,
+        db_size=answer.dbSize,
+        db_size_in_use=answer.dbSizeInUse,
+        leader=answer.leader,
+        raft_term=answer.raftTerm,
+        raft_index=answer.raftIndex,
+        raft_applied_index=answer.raftAppliedIndex,
+        is_learner=answer.isLearner,
+        errors=tuple(answer.errors),
+    )
+
+
+def member_list(client: MultiEndpointEtcd3Client, *, linearizable: bool, timeout: float) -> MemberList:
+    """Ask one member for the member list.
+
+    Args:
+        client: `connection` of the plugin `etcd`.
+        linearizable: the cluster's list, which takes a quorum, instead of what this member knows. From etcd 3.5 on;
+            3.4 gives what the member knows either way.
+        timeout: seconds.
+
+    Raises:
+        EtcdError: one of its four kinds.
+    """
+    request = messages.MemberListRequest(linearizable=linearizable)
+    answer = _call(client, "Cluster/MemberList", request, messages.MemberListResponse, timeout)
+    return MemberList(
+        cluster_id=answer.header.cluster_id,
+        answered_by=answer.header.member_id,
+        members=tuple(
+            MemberInfo(
+                id=member.ID,
+                name=member.name,
+                peer_urls=tuple(member.peerURLs),
+                client_urls=tuple(member.clientURLs),
+                is_learner=member.isLearner,
+            )
+            for member in answer.members
+        ),
+    )
+
+
+def alarms(client: MultiEndpointEtcd3Client, *, timeout: float) -> tuple[Alarm, ...]:
+    """Ask for the alarms of all members, which takes a quorum.
+
+    Args:
+        client: `connection` of the plugin `etcd`.
+        timeout: seconds.
+
+    Raises:
+        EtcdError: one of its four kinds.
+    """
+    request = messages.AlarmRequest(action=_ALARM_GET)
+    answer = _call(client, "Maintenance/Alarm", request, messages.AlarmResponse, timeout)
+    return tuple(Alarm(entry.memberID, _ALARM_KINDS.get(entry.alarm, str(entry.alarm))) for entry in answer.alarms)
+
+
+def linearizable_read(client: MultiEndpointEtcd3Client, *, timeout: float) -> float:
+    """Read a key through a quorum, as `etcdctl endpoint health` does; the key need not exist.
+
+    Where authentication is on and the client may not read the key, "permission denied" counts as success, as with
+    etcdctl (etcdctl/ctlv3/command/ep_command.go): etcd refuses only after the quorum has answered.
+
+    Args:
+        client: `connection` of the plugin `etcd`.
+        timeout: seconds.
+
+    Returns:
+        Seconds that it took.
+
+    Raises:
+        EtcdError: one of its four kinds; EtcdTimeout where there is no quorum.
+    """
+    start = time.monotonic()
+    try:
+        _call(client, "KV/Range", messages.RangeRequest(key=b"health"), messages.RangeResponse, timeout)
+    except EtcdRefused as error:
+        if not error.found.startswith("PERMISSION_DENIED"):
+            raise
+    return time.monotonic() - start
+
+
+def _call(client: MultiEndpointEtcd3Client, path: str, request: Any, response: Any, timeout: float) -> Any:
+    """Call one method; a channel that cannot connect fails the call at once (no wait_for_ready).
+
+    Raises:
+        EtcdError: one of its four kinds.
+    """
+    import grpc  # noqa: PLC0415 - 0.1 s of CPU, paid when a connection is opened (see connections/etcd.py)
+
+    method = client.channel.unary_unary(
+        f"/etcdserverpb.{path}",
+        request_serializer=type(request).SerializeToString,
+        response_deserializer=response.FromString,
+    )
+    try:
+        return method(request, timeout=timeout)
+    except grpc.RpcError as error:
+        endpoint = client.endpoint_in_use.netloc
+        # grpc.RpcError does not declare code and details, which every error of a call has (grpc.Call).
+        raise explain(error.code().name, error.details() or "", endpoint=endpoint, timeout=timeout) from error
+
+
+class _Cause(NamedTuple):
+    """What a piece of an error's text means."""
+
+    text: str
+    error: type[EtcdError]
+    found: str  # empty: gRPC's own text, shortened
+    remedy: str
+
+
+_CA = "check that cacert is the CA of the served certificate"
+_CLIENT_CERTIFICATE = "give a client certificate that is valid now and issued by a CA that etcd trusts"
+_RENEW = "renew the certificate, or set the clock"
+_NAME = "issue the member's certificate again with this address among its SANs"
+_ADDRESS = "check that address and port are those of etcd's client URL"
+_RUNNING = "check that etcd runs and listens there"
+_NETWORK = "check address, routes and firewall"
+_QUORUM = "check that a majority of members runs, and its load and disks"
+
+# The first whose text occurs counts. The texts are those of gRPC's C core (seen with grpcio 1.85 against etcd 3.4.23,
+# 3.5.1, 3.5.16 and 3.5.30) and of etcd's api/v3rpc/rpctypes/error.go, since etcd says UNAVAILABLE too when it answers.
+_CAUSES = (
+    _Cause("etcdserver: request timed out", EtcdTimeout, "", _QUORUM),
+    _Cause("etcdserver: ", EtcdRefused, "", ""),
+    _Cause("certificate has expired", EtcdTlsError, "a served certificate, or a CA, that has expired", _RENEW),
+    _Cause("certificate is not yet valid", EtcdTlsError, "a served certificate that is not valid yet", _RENEW),
+    _Cause("CERTIFICATE_VERIFY_FAILED", EtcdTlsError, "a served certificate that cacert does not vouch for", _CA),
+    _Cause("Hostname Verification Check failed", EtcdTlsError, "a served certificate for other names", _NAME),
+    # TLS 1.2: etcd's alert ends the handshake. TLS 1.3: it comes after the handshake and gRPC cannot read it.
+    _Cause("_ALERT_", EtcdTlsError, "the client certificate refused, or none given", _CLIENT_CERTIFICATE),
+    _Cause("TSI_DATA_CORRUPTED", EtcdTlsError, "the client certificate refused, or none given", _CLIENT_CERTIFICATE),
+    _Cause("missing selected ALPN", EtcdTlsError, "a TLS server without HTTP/2, so not etcd", _ADDRESS),
+    _Cause("WRONG_VERSION_NUMBER", EtcdTlsError, "a server without TLS", _ADDRESS),
+    # The time for a connection attempt ran out between TCP and TLS.
+    _Cause(
+        "Handshake read failed (Endpoint closing)", EtcdTimeout, "TCP connected, TLS handshake not answered", _RUNNING
+    ),
+    _Cause("Handshake read failed", EtcdTlsError, "connection closed in the TLS handshake, so no TLS there", _ADDRESS),
+    _Cause("handshake failed", EtcdTlsError, "", _ADDRESS),
+    _Cause("Connection refused", EtcdUnreachable, "connection refused", _RUNNING),
+    _Cause("address lookup failed", EtcdUnreachable, "the name does not resolve", "check the address"),
+    _Cause("timed out", EtcdUnreachable, "no answer to the TCP connection", _NETWORK),
+    _Cause("handshaker shutdown", EtcdUnreachable, "no answer to the TCP connection", _NETWORK),
+    _Cause("Failed parsing HTTP/2", EtcdUnreachable, "a server that does not speak gRPC, so not etcd", _ADDRESS),
+)
+
+_OTHER_CAUSES = {
+    "DEADLINE_EXCEEDED": _Cause("", EtcdTimeout, "", _QUORUM),
+    # A reset may also hide TLS 1.3's refusal of a client certificate: it discards the alert before it.
+    "UNAVAILABLE": _Cause("", EtcdUnreachable, "", "see etcd's log: it stops, or refuses the client certificate"),
+}
+_REFUSED = _Cause("", EtcdRefused, "", "")
+
+
+def explain(code: str, details: str, *, endpoint: str, timeout: float) -> EtcdError:
+    """Return the error that a failed call means.
+
+    Args:
+        code: name of the gRPC status code.
+        details: gRPC's or etcd's text.
+        endpoint: target of the channel.
+        timeout: seconds that the call was given.
+    """
+    cause = next((cause for cause in _CAUSES if cause.text in details), _OTHER_CAUSES.get(code, _REFUSED))
+    found = cause.found or _shorten(details)
+    if cause.error is EtcdRefused:
+        found = f"{code} {found}"
+    wanted = f"an answer within {timeout:g} s" if cause.error is EtcdTimeout else ""
+    return cause.error(f"etcd at {endpoint}", wanted=wanted, found=found, remedy=cause.remedy)
+
+
+def _shorten(details: str) -> str:
+    """Drop what gRPC puts around a cause: "failed to connect to ...; last error: CODE: ADDRESS: cause: OK"."""
+    cause = details.rpartition("last error: ")[2].removesuffix(": OK")
+    return re.sub(r"^[A-Z_]+: \w+:\S+: ", "", cause)
