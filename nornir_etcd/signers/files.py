@@ -40,7 +40,7 @@ def read_certificate(path: Path) -> bytes | None:
     Raises:
         PkiError: where it cannot be read.
     """
-    return _read(path, flags=0)
+    return _read(path, secret=False)
 
 
 def read_key(path: Path) -> bytes | None:
@@ -49,7 +49,7 @@ def read_key(path: Path) -> bytes | None:
     Raises:
         PkiError: where it cannot be read, is a link, belongs to another user, or is open to others.
     """
-    return _read(path, flags=os.O_NOFOLLOW)
+    return _read(path, secret=True)
 
 
 def write_pair(certificate: tuple[Path, bytes], key: tuple[Path, bytes]) -> None:
@@ -63,17 +63,22 @@ def write_pair(certificate: tuple[Path, bytes], key: tuple[Path, bytes]) -> None
         key: path and content.
 
     Raises:
-        PkiError: where they cannot be written; what was there is then still there.
+        PkiError: where they cannot be written.
     """
-    folder = key[0].parent
+    pair = (key, certificate)
     try:
-        _stage(*certificate)
-        _stage(*key)
-        for path, _ in (key, certificate):
-            staged(path).replace(path)
-            _sync(folder)
+        for path, content in reversed(pair):
+            _stage(path, content)
     except OSError as error:
-        raise _cannot("written", key[0], error) from error
+        for path, _ in pair:
+            staged(path).unlink(missing_ok=True)
+        raise _cannot("written", path, error) from error
+    try:
+        for path, _ in pair:
+            staged(path).replace(path)
+            _sync(path.parent)
+    except OSError as error:
+        raise _cannot("written", path, error) from error
 
 
 def staged(path: Path) -> Path:
@@ -115,23 +120,30 @@ def _lock(descriptor: int, folder: Path) -> None:
         raise _cannot("locked", folder, error) from error
 
 
-def _read(path: Path, *, flags: int) -> bytes | None:
-    """Read a file; with O_NOFOLLOW as a secret, whose state is checked on the open file itself."""
+def _read(path: Path, *, secret: bool) -> bytes | None:
+    # Without O_NONBLOCK a named pipe would be waited for.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if secret else 0)
     try:
-        # Without O_NONBLOCK a named pipe would be waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+        descriptor = os.open(path, flags)
+        try:
+            return _content(path, descriptor, secret=secret)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return None
     except OSError as error:
-        if flags and path.is_symlink():
+        if secret and path.is_symlink():
             raise PkiError(f"{path}", wanted="a file", found="a link", remedy="put the key itself there") from error
         raise _cannot("read", path, error) from error
-    with os.fdopen(descriptor, "rb") as file:
-        state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode):
-            raise PkiError(f"{path}", wanted="a file", found=_kind(state))
-        if flags:
-            _check_private(path, state, wanted_mode=0o600)
+
+
+def _content(path: Path, descriptor: int, *, secret: bool) -> bytes:
+    state = os.fstat(descriptor)  # of the file that is read, whatever the path names by now
+    if not stat.S_ISREG(state.st_mode):
+        raise PkiError(f"{path}", wanted="a file", found=_kind(state))
+    if secret:
+        _check_private(path, state, wanted_mode=0o600)
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
         return file.read()
 
 
@@ -157,14 +169,10 @@ def _stage(path: Path, content: bytes) -> None:
     new = staged(path)
     new.unlink(missing_ok=True)  # of a killed run: the lock is ours
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
 
 
 def _sync(folder: Path) -> None:

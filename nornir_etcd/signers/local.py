@@ -106,7 +106,7 @@ class CertificateStore:
         for folder in (self.directory, self._members):
             files.check_folder(folder)
             nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
-            if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+            if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK, effective_ids=True):
                 raise PkiError(f"{self.directory}", wanted="a folder that can be written", found=f"{nearest}: cannot")
 
     def write_authority(self, authority: Authority) -> None:
