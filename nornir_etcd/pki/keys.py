@@ -16,7 +16,7 @@ KeyType = Literal["ecdsa-p256", "rsa-2048", "rsa-3072", "rsa-4096"]
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 """What a CA may be signed with: the kinds that cfssl 1.6 and kubeadm write (ecdsa, rsa, ed25519)."""
 
-_PUBLIC_EXPONENT = 65537  # the only one that NIST SP 800-56B rev. 2 and every TLS library agree on
+_PUBLIC_EXPONENT = 65537  # what cryptography's documentation advises for all new keys
 
 
 def make(key_type: KeyType) -> PrivateKey:

@@ -76,7 +76,7 @@ def member_request(
 
     Returns:
         A request with the SANs name, localhost, address, 127.0.0.1, ::1 and the extra ones, each once, in this order
-        (https://kubernetes.io/docs/setup/best-practices/certificates/ lists the same for kubeadm's etcd).
+        (kubeadm's etcd certificates hold the same: cmd/kubeadm/app/util/pkiutil, GetEtcdAltNames).
 
     Raises:
         PkiError: where one of them is neither an IP address nor a DNS name.

@@ -70,8 +70,8 @@ def write_pair(certificate: tuple[Path, bytes], key: tuple[Path, bytes]) -> None
         for path, content in reversed(pair):
             _stage(path, content)
     except OSError as error:
-        for path, _ in pair:
-            staged(path).unlink(missing_ok=True)
+        for of_pair, _ in pair:
+            staged(of_pair).unlink(missing_ok=True)
         raise _cannot("written", path, error) from error
     try:
         for path, _ in pair:

@@ -46,7 +46,7 @@ def test_the_key_of_a_ca_never_shows_in_its_repr(authority: Authority) -> None:
     assert "rivateKey" not in repr(authority)
 
 
-@pytest.mark.parametrize("serial", ["0", "0x1234"])  # kubeadm before 1.21 numbered its CA 0
+@pytest.mark.parametrize("serial", ["0", "0x1234"])  # older kubeadm numbered its CA 0
 @pytest.mark.filterwarnings("ignore:Parsed a serial number:UserWarning")
 def test_a_ca_that_kubeadm_wrote_signs(serial: str, openssl: OpenSsl, tmp_path: Path, now: datetime) -> None:
     openssl("genrsa", "-traditional", "-out", "ca.key", "2048")

@@ -297,12 +297,16 @@ def test_a_second_run_that_writes_is_refused_and_not_waited_for(filled: Certific
     filled.write_leaf("node-1", leaf)
 
 
-def test_a_full_disk_leaves_what_was_there(filled: CertificateStore, leaf: Leaf) -> None:
+@pytest.mark.parametrize(("limit", "file"), [(100, "node-1.pem"), (1500, "node-1-key.pem")])  # bytes
+def test_a_full_disk_leaves_what_was_there(
+    filled: CertificateStore, authority: Authority, limit: int, file: str
+) -> None:
     before, files = filled.read(), modes(filled.directory)
+    leaf = issue(authority, member_request("node-1", "10.0.0.1", key_type="rsa-2048"), now=NOW)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
-        with pytest.raises(PkiError, match=r"node-1.pem cannot be written: found File too large"):
+        with pytest.raises(PkiError, match=f"members/{file} cannot be written: found File too large"):
             filled.write_leaf("node-1", leaf)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
