@@ -24,9 +24,14 @@ from nornir_etcd.settings.variables import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
 NAMES = tuple(Settings.model_fields)
-_DEFAULTS = {name: field.get_default() for name, field in Settings.model_fields.items() if not field.is_required()}
+_DEFAULTS = {
+    name: field.default
+    for name, field in Settings.model_fields.items()
+    if not field.is_required() and field.default is not None  # None: derived later, so nothing can refer to it
+}
 
 
 @dataclass(frozen=True)
@@ -89,16 +94,20 @@ def _layers(host: HostVariables) -> list[tuple[str, Mapping[object, Any]]]:
 def _check_host(host: HostVariables, overrides: Mapping[str, str]) -> HostSettings:
     facts = {"etcd_address": host.hostname or host.name, "inventory_hostname": host.name}  # Ansible's word for the name
     variables = Variables([(OVERRIDES, overrides), *_layers(host), (DEFAULTS, _DEFAULTS)], facts)
-    problems = list(_name_problems(host))
     resolved = variables.resolved(NAMES)
-    problems += [Problem(host.name, key, text, variables.source(key)) for key, text in variables.problems]
-    unresolved = frozenset(NAMES) - resolved.keys()
     settings, unwanted = _validated(resolved)
+    faults = dict(variables.problems)
+    faults.update({key: error.against(_found(key, resolved[key], variables)) for key, error in unwanted.items()})
+    problems = [
+        *_name_problems(host),
+        *(
+            Problem(host.name, key, text, variables.source(key))
+            for key, text in faults.items()
+            if not _follows_from(unwanted.keys() - {key}, key, variables)
+        ),
+    ]
+    unresolved = frozenset(name for name in NAMES if name in variables) - resolved.keys()
     faulty = unresolved | unwanted.keys()
-    for key, error in unwanted.items():
-        if not _follows_from(faulty - {key}, key, variables):
-            text = error.against(_found(key, resolved[key], variables))
-            problems.append(Problem(host.name, key, text, variables.source(key)))
     problems += [*_broken(RULES, host, settings, faulty, variables), *_near_misses(host, variables)]
     sources = {name: variables.source(name) for name in NAMES}
     return HostSettings(settings, faulty, sources, tuple(problems), _broken(ADVICE, host, settings, faulty, variables))
@@ -126,21 +135,21 @@ def _validated(resolved: Mapping[str, Any]) -> tuple[Settings, dict[str, Unwante
 
 def _stand_ins() -> dict[str, Any]:
     """Return a usable value for every variable: the default, or an address for documentation (RFC 5737)."""
-    variables = Variables([(DEFAULTS, _DEFAULTS)], {"etcd_address": "192.0.2.1"})
-    return {name: variables.value(name) for name in NAMES}
+    facts = {"etcd_address": "192.0.2.1", "etcd_initial_cluster": None}
+    return Variables([(DEFAULTS, _DEFAULTS)], facts).resolved(NAMES)
 
 
 _STAND_INS = _stand_ins()
 
 
-def _follows_from(faulty: frozenset[str], key: str, variables: Variables) -> bool:
-    """Tell whether a variable refers, directly or not, to one that is faulty: then that one alone is reported."""
+def _follows_from(unwanted: AbstractSet[str], key: str, variables: Variables) -> bool:
+    """Tell whether a variable refers, directly or not, to one whose value is unwanted: that one alone is reported."""
     seen: set[str] = set()
     ahead = {key}
     while ahead:
         seen |= ahead
         ahead = {name for asked in ahead for name in variables.references.get(asked, frozenset())} - seen
-        if ahead & faulty:
+        if ahead & unwanted:
             return True
     return False
 

@@ -69,6 +69,11 @@ def problem_lines(problems: Iterable[Problem]) -> tuple[str, ...]:
 
 
 def _line(same: list[Problem]) -> str:
+    text = _told(same)  # a template's own words may stand in it
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+
+
+def _told(same: list[Problem]) -> str:
     first = same[0]
     line = f"{named(first.key)}: {first.text}" if first.key else first.text
     if len(same) > 1:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, UndefinedError, meta
 from jinja2.exceptions import SecurityError
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from nornir_etcd.settings.problems import named, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
     from jinja2.runtime import Context
 
@@ -29,9 +29,10 @@ _MAX_DEPTH = 8
 _MAX_REFERENCES = 50
 _MAX_POWER = 1024
 _MAX_MESSAGE = 200
+_DIGITS = re.compile(r"[0-9]")
 _WORDS = re.compile(r"[-_. ]")
 _MAX_SLIPS = 2
-_LEAST_RATIO = 0.85
+_MAX_SLIP_RATE = 0.15
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Unresolvable(Exception):
     """A variable has no value; why is among the problems of its Variables."""
 
 
-class _Sandbox(SandboxedEnvironment):
+class _Sandbox(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, which also refuses the operators that fill memory or never end."""
 
     intercepted_binops = frozenset({"*", "**"})
@@ -67,7 +68,7 @@ class _Sandbox(SandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
-def _environment() -> SandboxedEnvironment:
+def _environment() -> _Sandbox:
     environment = _Sandbox(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     environment.globals = {"range": environment.globals["range"]}  # the sandbox's own, which is bounded
     return environment
@@ -121,7 +122,7 @@ class Variables:
 
     def resolved(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values of those variables that have one."""
-        return {key: self._values[key] for key in keys if self._has_value(key)}
+        return {key: self._values[key] for key in keys if key in self and self._has_value(key)}
 
     def _has_value(self, key: str) -> bool:
         try:
@@ -144,11 +145,9 @@ class Variables:
         if key in self._failed:
             raise Unresolvable(key)
         self._asked.append(key)
-        if len(self._asked) > _MAX_REFERENCES:
-            self._fail(
-                f"refers to variables that refer to others, more than {_MAX_REFERENCES} times over", self._asked[0]
-            )
         try:
+            if len(self._asked) > _MAX_REFERENCES:
+                self._fail(f"refers to others that refer to others, more than {_MAX_REFERENCES} deep", self._asked[0])
             self._values[key] = self._rendered(self._raw[key], 0)
         except Unresolvable:
             self._failed.add(key)
@@ -190,15 +189,15 @@ class Variables:
         except UndefinedError as error:
             missing = next((name for name in names if error.message == f"'{name}' is undefined"), "")
             if missing:
-                hint = nearest(missing, self._raw)
+                hint = nearest(missing, self._raw.keys() | self._values.keys())
                 self._fail(
                     f"{shown(text)} refers to {missing}, which is not defined" + (hint and f"; nearest is {hint}")
                 )
-            self._fail(f"{shown(text)} cannot be rendered: {_one_line(error)}")
+            self._fail(f"{shown(text)} cannot be rendered: {_cut(error)}")
         except SecurityError as error:
-            self._fail(f"{shown(text)} is refused: {_one_line(error)}")
+            self._fail(f"{shown(text)} is refused: {_cut(error)}")
         except Exception as error:  # noqa: BLE001 - a template may raise whatever Python can
-            self._fail(f"{shown(text)} cannot be rendered: {type(error).__name__}: {_one_line(error)}")
+            self._fail(f"{shown(text)} cannot be rendered: {type(error).__name__}: {_cut(error)}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -207,25 +206,26 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return named(found[0]) if found else ""
 
 
-def near_miss(name: str, ours: Collection[str]) -> str:
+@functools.lru_cache(maxsize=4096)
+def near_miss(name: str, ours: tuple[str, ...]) -> str:
     """Return the variable of ours that a name nearly is, or an empty string.
 
     A name is one of ours misspelt when it differs in case, dashes and underscores alone, or when it has as many words
     and at most two letters differ (one mistyped or two swapped). Names with another word or digit are left alone:
     etcd_backup_dir, etcdctl_version, registry2.
     """
+    one = _squashed(name)
     for known in () if name in ours else ours:
-        one, other = _squashed(name), _squashed(known)
+        other = _squashed(known)
         if one == other:
             return known
-        matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
-        alike = sum(block.size for block in matcher.get_matching_blocks())
-        if (
-            len(_WORDS.split(name)) == len(_WORDS.split(known))
-            and re.sub(r"\D", "", one) == re.sub(r"\D", "", other)
-            and len(one) + len(other) - 2 * alike <= _MAX_SLIPS
-            and matcher.ratio() >= _LEAST_RATIO
-        ):
+        letters = len(one) + len(other)
+        same_words = len(_WORDS.split(name)) == len(_WORDS.split(known))
+        if not same_words or _DIGITS.findall(name) != _DIGITS.findall(known) or abs(len(one) - len(other)) > _MAX_SLIPS:
+            continue
+        matches = difflib.SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks()
+        slips = letters - 2 * sum(block.size for block in matches)
+        if slips <= min(_MAX_SLIPS, _MAX_SLIP_RATE * letters):
             return known
     return ""
 
@@ -234,5 +234,5 @@ def _squashed(name: str) -> str:
     return _WORDS.sub("", name).lower()
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:_MAX_MESSAGE]
+def _cut(error: Exception) -> str:
+    return str(error)[:_MAX_MESSAGE]
