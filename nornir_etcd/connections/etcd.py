@@ -34,7 +34,7 @@ DEFAULT_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
 """Seconds for one connection attempt, TCP and TLS, as etcdctl's --dial-timeout."""
 
-_EXTRAS = ("cacert", "cert", "key", "port", "server_name", "target", "timeout")
+EXTRAS = ("cacert", "cert", "key", "port", "server_name", "target", "timeout")
 
 # gRPC writes each failed handshake to stderr, across the report. What matters of it is in the error of the call. It
 # reads this once, when first used; here and not in `open`, since changing the environment is not safe among threads.
@@ -108,7 +108,7 @@ class Etcd:
 def _check(host: str, options: dict[str, Any]) -> None:
     """Find everything wrong in the extras at once."""
     label = f"{host or 'host'}: connection_options.etcd.extras"
-    problems = [f"{label}.{key} is not known, only {', '.join(_EXTRAS)}" for key in options if key not in _EXTRAS]
+    problems = [f"{label}.{key} is not known, only {', '.join(EXTRAS)}" for key in options if key not in EXTRAS]
     problems += [
         f"{label}.{key}: wanted a positive number, found {options[key]!r}"
         for key, kinds in (("port", int), ("timeout", (int, float)))

@@ -163,6 +163,8 @@ _QUORUM = "check that a majority of members runs, and its load and disks"
 # 3.5.1, 3.5.16 and 3.5.30) and of etcd's api/v3rpc/rpctypes/error.go, since etcd says UNAVAILABLE too when it answers.
 _CAUSES = (
     _Cause("etcdserver: request timed out", EtcdTimeout, "", _QUORUM),
+    # gRPC gives the deadline to the server as well; etcd's word of it comes as UNKNOWN where it is there first.
+    _Cause("context deadline exceeded", EtcdTimeout, "", _QUORUM),
     _Cause("etcdserver: ", EtcdRefused, "", ""),
     _Cause("certificate has expired", EtcdTlsError, "a served certificate, or a CA, that has expired", _RENEW),
     _Cause("certificate is not yet valid", EtcdTlsError, "a served certificate that is not valid yet", _RENEW),
@@ -180,14 +182,16 @@ _CAUSES = (
     _Cause("Handshake read failed", EtcdTlsError, "connection closed in the TLS handshake, so no TLS there", _ADDRESS),
     _Cause("handshake failed", EtcdTlsError, "", _ADDRESS),
     _Cause("Connection refused", EtcdUnreachable, "connection refused", _RUNNING),
+    _Cause("No such file or directory", EtcdUnreachable, "no such unix socket", "check that its tunnel is open"),
     _Cause("address lookup failed", EtcdUnreachable, "the name does not resolve", "check the address"),
     _Cause("timed out", EtcdUnreachable, "no answer to the TCP connection", _NETWORK),
     _Cause("handshaker shutdown", EtcdUnreachable, "no answer to the TCP connection", _NETWORK),
+    _Cause("Failed to connect to remote host", EtcdUnreachable, "", _NETWORK),
     _Cause("Failed parsing HTTP/2", EtcdUnreachable, "a server that does not speak gRPC, so not etcd", _ADDRESS),
 )
 
 _OTHER_CAUSES = {
-    "DEADLINE_EXCEEDED": _Cause("", EtcdTimeout, "", _QUORUM),
+    "DEADLINE_EXCEEDED": _Cause("", EtcdTimeout, "none", _QUORUM),
     # A reset may also hide TLS 1.3's refusal of a client certificate: it discards the alert before it.
     "UNAVAILABLE": _Cause("", EtcdUnreachable, "", "see etcd's log: it stops, or refuses the client certificate"),
 }

@@ -1,0 +1,80 @@
+"""The messages of the private descriptor pool, held against those of etcd3 and the numbers of etcd's rpc.proto."""
+
+from __future__ import annotations
+
+import pytest
+from etcd3 import etcdrpc
+
+from nornir_etcd.connections import messages
+
+BIG = 2**64 - 1
+
+
+def test_unsigned_64_bit_ids_survive() -> None:
+    answer = messages.MemberListResponse(
+        header={"cluster_id": BIG, "member_id": BIG - 1}, members=[{"ID": BIG - 2, "isLearner": True}]
+    )
+    read = messages.MemberListResponse.FromString(answer.SerializeToString())
+    assert (read.header.cluster_id, read.header.member_id) == (BIG, BIG - 1)
+    assert (read.members[0].ID, read.members[0].isLearner) == (BIG - 2, True)
+
+
+def test_what_etcd3_writes_is_read_the_same() -> None:
+    header = etcdrpc.ResponseHeader(cluster_id=BIG, member_id=7, revision=-1, raft_term=3)
+    status = etcdrpc.StatusResponse(header=header, version="3.5.16", dbSize=9, leader=BIG - 1, raftIndex=11, raftTerm=3)
+    read = messages.StatusResponse.FromString(status.SerializeToString())
+    assert (read.header.cluster_id, read.header.revision, read.header.raft_term) == (BIG, -1, 3)
+    assert (read.version, read.dbSize, read.leader, read.raftIndex, read.raftTerm) == ("3.5.16", 9, BIG - 1, 11, 3)
+
+    member = etcdrpc.Member(ID=BIG, name="m1", peerURLs=["https://a:2380", "b"], clientURLs=["c"])
+    listed = etcdrpc.MemberListResponse(header=header, members=[member, etcdrpc.Member(ID=1)])
+    first, second = messages.MemberListResponse.FromString(listed.SerializeToString()).members
+    assert (first.ID, first.name, list(first.peerURLs), list(first.clientURLs)) == (
+        BIG,
+        "m1",
+        ["https://a:2380", "b"],
+        ["c"],
+    )
+    assert (second.name, list(second.peerURLs), second.isLearner) == ("", [], False)
+
+    alarm = etcdrpc.AlarmResponse(header=header, alarms=[etcdrpc.AlarmMember(memberID=BIG, alarm=etcdrpc.NOSPACE)])
+    (entry,) = messages.AlarmResponse.FromString(alarm.SerializeToString()).alarms
+    assert (entry.memberID, entry.alarm) == (BIG, 1)
+
+
+def test_what_is_written_etcd3_reads_the_same() -> None:
+    assert etcdrpc.RangeRequest.FromString(messages.RangeRequest(key=b"health").SerializeToString()).key == b"health"
+    request = messages.AlarmRequest(action=1, memberID=BIG, alarm=2).SerializeToString()
+    read = etcdrpc.AlarmRequest.FromString(request)
+    assert (read.action, read.memberID, read.alarm) == (etcdrpc.AlarmRequest.ACTIVATE, BIG, 2)
+
+
+@pytest.mark.parametrize(
+    ("wire", "field", "wanted"),
+    [
+        (b"\x30\x0b", "raftTerm", 11),
+        (b"\x38\x0b", "raftAppliedIndex", 11),
+        (b"\x42\x01e\x42\x01f", "errors", ["e", "f"]),
+        (b"\x48\x0b", "dbSizeInUse", 11),
+        (b"\x50\x01", "isLearner", True),
+        (b"\x5a\x053.6.0", "storageVersion", "3.6.0"),
+        (b"\x60\x0b", "dbSizeQuota", 11),
+    ],
+)
+def test_the_newer_fields_of_a_status_have_their_numbers(wire: bytes, field: str, wanted: object) -> None:
+    assert getattr(messages.StatusResponse.FromString(wire), field) == wanted
+
+
+def test_a_downgrade_is_read() -> None:
+    read = messages.StatusResponse.FromString(b"\x6a\x09\x08\x01\x12\x053.5.0").downgradeInfo
+    assert (read.enabled, read.targetVersion) == (True, "3.5.0")
+
+
+def test_a_kind_of_alarm_that_is_not_known_yet_keeps_its_number() -> None:
+    (entry,) = messages.AlarmResponse.FromString(b"\x12\x04\x08\x05\x10\x63").alarms
+    assert (entry.memberID, entry.alarm) == (5, 99)
+
+
+def test_a_linearizable_member_list_is_asked_for_in_field_one() -> None:
+    assert messages.MemberListRequest(linearizable=True).SerializeToString() == b"\x08\x01"
+    assert messages.MemberListRequest(linearizable=False).SerializeToString() == b""
