@@ -1,0 +1,1 @@
+"""Nornir connection plugins and what speaks through them."""
