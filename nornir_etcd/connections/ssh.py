@@ -23,6 +23,7 @@ from nornir_etcd.connections.ssh_options import (
     host_key_options,
     merged_options,
 )
+from nornir_etcd.connections.ssh_proxy import Proxy
 from nornir_etcd.exceptions import (
     AuthenticationFailed,
     HostKeyChanged,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 CONNECTION_NAME = "etcd_ssh"
 
+_PROXY_SECONDS = 2.0  # for paramiko's thread to let go of a ProxyCommand's pipes; it looks ten times a second
 _LOCKS: dict[int, threading.Lock] = {}
 
 # Without a handler of its own paramiko's thread prints its tracebacks to stderr (logging.lastResort); they still reach
@@ -75,6 +77,8 @@ class LeanLinux(LinuxSSH):
     it a connect waits some 40 ms for delayed acknowledgements.
     """
 
+    _proxy: Proxy | None = None
+
     def _open(self) -> None:
         self.establish_connection()
 
@@ -98,14 +102,27 @@ class LeanLinux(LinuxSSH):
         except (paramiko.SSHException, OSError, EOFError) as cause:
             transport = client.get_transport()
             key_exchanged = transport is not None and transport.initial_kex_done
+            error = _explain(cause, self, parameters, authenticating=key_exchanged)
+            if self._proxy is not None and (words := self._proxy.last_words()):
+                error.found += f" (proxy: {words})"
             self.paramiko_cleanup()
-            raise _explain(cause, self, parameters, authenticating=key_exchanged) from cause
+            raise error from cause
         except BaseException:
             self.paramiko_cleanup()
             raise
         transport = client.get_transport()
         if self.keepalive and transport is not None:
             transport.set_keepalive(int(self.keepalive))
+
+    def paramiko_cleanup(self) -> None:
+        """Close the transport, and end the proxy under it."""
+        transport = self.remote_conn_pre.get_transport() if self.remote_conn_pre else None
+        super().paramiko_cleanup()
+        if self._proxy is not None:
+            if transport is not None:
+                transport.join(_PROXY_SECONDS)
+            self._proxy.release()
+            self._proxy = None
 
     def is_alive(self) -> bool:
         """Return whether the transport is up, as far as this side knows."""
@@ -133,6 +150,8 @@ class LeanLinux(LinuxSSH):
             parameters: dict[str, Any] = super()._connect_params_dict()
         except ValueError as cause:
             raise InventoryError(f"{self.host}: {self.ssh_config_file}: {cause}") from cause
+        if isinstance(parameters["sock"], paramiko.ProxyCommand):
+            parameters["sock"] = self._proxy = Proxy(parameters["sock"])
         parameters["username"] = parameters["username"] or getpass.getuser()
         if self.key_file and self.pkey is None:
             # Loaded here, not by paramiko: it tries the file as each type of key in turn and reports only its last try.

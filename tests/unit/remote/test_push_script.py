@@ -224,9 +224,12 @@ def test_a_missing_staging_folder_is_named(shell: Shell, tmp_path: Path) -> None
     )
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
+SHM = "/dev/shm"  # noqa: S108 - a second file system
+
+
+@pytest.mark.skipif(not Path(SHM).is_dir(), reason="needs a second file system")
 def test_a_staging_folder_on_another_file_system_is_refused(shell: Shell, tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:  # noqa: S108
+    with tempfile.TemporaryDirectory(dir=SHM) as elsewhere:
         done = shell([WriteFile(f"{tmp_path}/a", b"1", 0o600, staging=elsewhere)])
     assert done.stderr.splitlines()[-1].endswith(b"is on another file system")
     assert not (tmp_path / "a").exists()

@@ -1,0 +1,67 @@
+"""A ProxyCommand under an SSH session."""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+
+    import paramiko
+
+
+class Proxy:
+    """A running ProxyCommand with the methods of a socket that paramiko's Transport calls.
+
+    paramiko's own never reports the end of the command (it spins on an ended pipe) and is never waited for.
+
+    Args:
+        command: the command that netmiko started for `ProxyCommand` or `ProxyJump` of the ssh config.
+    """
+
+    def __init__(self, command: paramiko.ProxyCommand) -> None:
+        self._process: subprocess.Popen[bytes] = command.process
+        self._read, self._write, self._error = (
+            stream.fileno()
+            for stream in (self._process.stdout, self._process.stdin, self._process.stderr)
+            if stream is not None
+        )
+        self._timeout: float | None = None
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Limit `recv` to some seconds."""
+        self._timeout = timeout
+
+    def recv(self, size: int) -> bytes:
+        """Return what has come, at most `size` bytes; nothing once the command has ended.
+
+        Raises:
+            TimeoutError: nothing came in time.
+        """
+        if not select.select([self._read], [], [], self._timeout)[0]:
+            raise TimeoutError
+        return os.read(self._read, size)
+
+    def send(self, data: bytes) -> int:
+        """Write to the command and return how many bytes it took."""
+        return os.write(self._write, data)
+
+    def close(self) -> None:
+        """End the command. Its pipes stay open, since another thread may be reading: see `release`."""
+        self._process.kill()
+
+    @property
+    def _closed(self) -> bool:  # asked for by Transport.stop_thread
+        return self._process.poll() is not None
+
+    def last_words(self) -> str:
+        """Return what the command wrote to stderr, if it did within half a second."""
+        ready = select.select([self._error], [], [], 0.5)[0]
+        return os.read(self._error, 4096).decode(errors="replace").strip() if ready else ""
+
+    def release(self) -> None:
+        """End the command, wait for it and close its pipes."""
+        with self._process:
+            self._process.kill()
