@@ -35,6 +35,8 @@ EQUAL = (
     "etcd_health_timeout",
     "etcd_key_type",
     "etcd_ca_days",
+    "etcd_cert_days",
+    "etcd_renew_days",
     "generate_certs_dir",
 )
 """Variables of the cluster as a whole: equal on all its members (heartbeat and election: https://etcd.io/docs/v3.5/tuning/)."""

@@ -83,15 +83,18 @@ def subject_alternative_names(value: object) -> tuple[str, ...]:
 def initial_cluster(value: object) -> str | None:
     """Return --initial-cluster as set by the user, or None: derived from the inventory.
 
-    Its form is checked here, its agreement with the inventory where the cluster is known.
+    The order is kept and URLs take one form: etcd does not start where an address is spelt otherwise here than in
+    --initial-advertise-peer-urls, where a URL ends in a slash, or where an entry stands twice. Whether the value
+    agrees with the inventory is checked where the cluster is known.
     """
     if value is None:
         return None
     wanted = "name=https://address:2380, several with a comma and no space between"
     found = text(value, wanted)
-    if not initial_cluster_entries(found):
+    entries = initial_cluster_entries(found)
+    if not entries:
         raise Unwanted(wanted)
-    return found
+    return ",".join(f"{member}={url}" for member, url in dict.fromkeys(entries))
 
 
 def initial_cluster_entries(found: str) -> tuple[tuple[str, str], ...]:

@@ -181,14 +181,15 @@ def test_faults_of_hosts_and_clusters_are_told_at_once() -> None:
 INITIAL = "master-3=https://192.0.2.13:2380,master-1=https://192.0.2.11:2380,master-2=https://192.0.2.12:2380"
 
 
-def test_an_initial_cluster_of_the_users_is_kept_as_it_stands() -> None:
+def test_an_initial_cluster_of_the_users_keeps_its_order() -> None:
     assert cluster(hosts(3, {"etcd_initial_cluster": INITIAL})).initial_cluster == INITIAL
 
 
-def test_an_initial_cluster_may_spell_an_ipv6_address_otherwise() -> None:
-    value = "master-1=https://[2001:DB8:0:0::1]:2380/"
+@pytest.mark.parametrize("url", ["https://[2001:DB8:0:0::1]:2380", "https://[2001:db8::1]:2380/"])
+def test_a_url_of_the_initial_cluster_takes_the_form_that_the_member_advertises(url: str) -> None:
+    value = f"master-1={url},master-1=https://[2001:db8::1]:2380"
     one = cluster(hosts(1, {"etcd_initial_cluster": value}, m1={"etcd_address": "2001:db8::1"}))
-    assert one.initial_cluster == value
+    assert one.initial_cluster == f"master-1={one.members[0].peer_url}"
 
 
 @pytest.mark.parametrize(
