@@ -22,7 +22,7 @@ class Unknown:
         return False
 
 
-Maybe = Union[T, Unknown]
+Maybe = Union[T, Unknown]  # noqa: UP007 - a generic alias with a TypeVar needs Union on Python 3.10
 
 NOT_READ = Unknown("not read")
 
@@ -101,6 +101,7 @@ class FileState:
     size: int = 0
     sha256: str = ""  # of a file's content, a link followed
     target: str = ""  # of a link
+    mtime: float = 0.0  # seconds since the epoch, host's clock
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,9 @@ class HostObservation:
     error: Unknown | None = None  # set where the host could not be asked at all
     uid: int = -1
     hostname: str = ""
-    files: dict[str, FileState] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)  # content of files that hold no secret, by path
+    clock: float = 0.0  # seconds since the epoch, host's clock
+    files: dict[str, FileState] = field(default_factory=dict, repr=False)
+    texts: dict[str, str] = field(default_factory=dict, repr=False)  # content of files that hold no secret, by path
     containers: Maybe[tuple[Container, ...]] = NOT_READ  # newest first
     images: Maybe[dict[str, str]] = NOT_READ  # tag -> image id
     data: Maybe[DataDirectory] = NOT_READ
