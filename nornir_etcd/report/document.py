@@ -1,0 +1,45 @@
+"""The report as JSON, and the JSON Schema of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import ValidationError
+
+from nornir_etcd.report.model import Report
+
+DERIVED = ("changed", "exit_code")
+"""What is written for readers and follows from the rest."""
+
+
+def to_json(report: Report) -> str:
+    """Return the report as JSON, indented, with the exit code that it means."""
+    document = report.model_dump(mode="json") | {"exit_code": report.exit_code, "changed": report.changed}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> Report:
+    """Return the report that `to_json` wrote.
+
+    Raises:
+        ValueError: in one line, where the text is no such report.
+    """
+    try:
+        document = json.loads(text)
+        return Report.model_validate({key: value for key, value in document.items() if key not in DERIVED})
+    except ValidationError as error:
+        raise ValueError(f"{error.error_count()} differences from its schema") from error
+    except (AttributeError, json.JSONDecodeError) as error:
+        raise ValueError("no JSON object") from error
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of what `to_json` writes."""
+    found = Report.model_json_schema(mode="serialization")
+    found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    found["title"] = "Report of nornir-etcd"
+    found["properties"]["exit_code"] = {"type": "integer", "enum": [0, 1, 3, 4]}
+    found["properties"]["changed"] = {"type": "boolean"}
+    found["required"] = sorted([*found["required"], "exit_code", "changed"])
+    return found

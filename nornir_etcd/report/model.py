@@ -1,0 +1,143 @@
+"""What a run did and found, as one typed object. Every form of the report is drawn from it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION: Literal["1"] = "1"
+
+
+class Severity(str, Enum):
+    """How bad a finding is. `unknown`: the check could not be made, which is never ok."""
+
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    UNKNOWN = "unknown"
+
+
+class StepStatus(str, Enum):
+    """What became of a step of the plan."""
+
+    PLANNED = "planned"  # a dry run stops here
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"  # an earlier step failed or was refused
+
+
+class Outcome(str, Enum):
+    """What became of a cluster in this run."""
+
+    UNCHANGED = "unchanged"  # nothing differed
+    CHANGED = "changed"
+    PLANNED = "planned"  # a dry run, and something differs
+    REFUSED = "refused"  # what is asked for cannot be done safely; nothing was touched
+    FAILED = "failed"  # a step failed, or the cluster could not be worked on
+    CHECKED = "checked"  # verify: nothing was to be changed
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Finding(_Part):
+    """One result of one check."""
+
+    code: Annotated[str, Field(description="Stable code, such as member.unstarted")]
+    severity: Severity
+    subject: Annotated[str, Field(description="The member or cluster that it is about")]
+    message: str
+    evidence: Annotated[dict[str, str], Field(description="What was read, by name")] = {}
+    remedy: Annotated[str, Field(description="What the operator can do; empty where nothing is to be done")] = ""
+
+
+class StepReport(_Part):
+    """One step of the plan, and what became of it."""
+
+    id: str
+    host: Annotated[str, Field(description="Empty for a step on the controller")]
+    action: str
+    reason: str
+    disruptive: bool
+    margin: Annotated[str, Field(description="Voters that stay while the step runs; empty where nothing stops")] = ""
+    precondition: str
+    proof: str
+    undo: str
+    diff: str = ""
+    status: StepStatus = StepStatus.PLANNED
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    error: str = ""
+    log: Annotated[list[str], Field(description="Last lines of the container's log, where the step failed")] = []
+
+
+class MemberReport(_Part):
+    """One member of the inventory, also where it could not be reached. An empty string or null: not known."""
+
+    name: str
+    address: str
+    ssh: Annotated[str, Field(description='"ok", or why the host could not be asked')]
+    changed: bool = False
+    member_id: Annotated[str, Field(description="Hexadecimal, as etcdctl prints it")] = ""
+    role: Literal["leader", "follower", "learner", "unknown"] = "unknown"
+    healthy: bool | None = None
+    version: str = ""
+    db_size: Annotated[int | None, Field(description="Bytes")] = None
+    container: str = ""
+    container_state: str = ""
+    restarts: int | None = None
+    certificate_days_left: int | None = None
+
+
+class ClusterReport(_Part):
+    """One cluster: members, plan and findings."""
+
+    name: str
+    outcome: Outcome
+    members: list[MemberReport]
+    plan: list[StepReport] = []
+    refusals: Annotated[list[str], Field(description="Why nothing, or not everything, was done")] = []
+    notes: list[str] = []
+    findings: list[Finding] = []
+    error: Annotated[str, Field(description="Why the cluster's run ended early; empty where it did not")] = ""
+
+    def count(self, severity: Severity) -> int:
+        """Return how many findings have that severity."""
+        return sum(finding.severity is severity for finding in self.findings)
+
+
+class Report(_Part):
+    """The result of one runbook over all its clusters."""
+
+    schema_version: Literal["1"] = SCHEMA_VERSION
+    tool: str
+    runbook: str
+    dry_run: bool
+    started_at: datetime
+    finished_at: datetime
+    warnings: Annotated[list[str], Field(description="About the inventory")] = []
+    clusters: list[ClusterReport]
+
+    @property
+    def changed(self) -> bool:
+        """Whether any host was changed."""
+        return any(member.changed for cluster in self.clusters for member in cluster.members)
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code of this report: the worst of its clusters.
+
+        3 a step failed or was refused, 1 critical findings, 4 a required check could not be made, 0 none of these.
+        (2, a usage or inventory error, has no report.) A failure is told before a finding, and a finding before a
+        doubt, since that is the order in which an operator has to act.
+        """
+        if any(cluster.outcome in (Outcome.FAILED, Outcome.REFUSED) for cluster in self.clusters):
+            return 3
+        if any(cluster.count(Severity.CRITICAL) for cluster in self.clusters):
+            return 1
+        if any(cluster.count(Severity.UNKNOWN) for cluster in self.clusters):
+            return 4
+        return 0
