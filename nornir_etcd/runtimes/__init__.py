@@ -1,0 +1,45 @@
+"""What differs between container runtimes: one module each behind one small interface, found by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from nornir_etcd.runtimes.containerd import Containerd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nornir_etcd.observation import Container
+
+
+class Runtime(Protocol):
+    """How a runtime is asked: each script is POSIX sh, each parser takes what its script printed."""
+
+    def list_containers(self) -> str:
+        """Return a command that lists etcd's containers, dead ones included."""
+
+    def list_images(self) -> str:
+        """Return a command that lists the images on the host."""
+
+    def pull(self, image: str) -> str:
+        """Return a command that pulls an image."""
+
+    def await_container(self, known: Sequence[str], seconds: int) -> str:
+        """Return a script that waits on the host until a container runs whose ID is not among `known`."""
+
+    def last_lines(self, container: str, lines: int) -> str:
+        """Return a command that prints the last lines of a container's log."""
+
+    def parse_containers(self, text: str) -> tuple[Container, ...]:
+        """Return the containers, newest first. Raises ValueError on what is no such list."""
+
+    def parse_images(self, text: str) -> dict[str, str]:
+        """Return image IDs by tag. Raises ValueError on what is no such list."""
+
+
+_RUNTIMES: dict[str, Runtime] = {"containerd": Containerd()}
+
+
+def runtime(name: str) -> Runtime:
+    """Return the runtime that container_runtime names (settings let no other name through)."""
+    return _RUNTIMES[name]

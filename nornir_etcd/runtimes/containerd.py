@@ -1,0 +1,91 @@
+"""containerd, asked through crictl.
+
+etcd's container is found by its name and by the labels that a kubelet gives it, never by the Pod's full name, which
+ends in the node's name as the kubelet knows it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from nornir_etcd.observation import Container
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ETCD = "--name '^etcd$' --label io.kubernetes.pod.namespace=kube-system --label io.kubernetes.container.name=etcd"
+
+_AWAIT = """\
+until_=$(( $(date +%s) + {seconds} ))
+while :; do
+    for id in $(crictl ps -q --state Running {etcd}); do
+        case ' {known} ' in *" $id "*) ;; *) exit 0 ;; esac
+    done
+    [ "$(date +%s)" -lt "$until_" ] || exit 1
+    sleep 0.2 2>/dev/null || sleep 1
+done
+"""
+
+
+class Containerd:
+    """The runtime `containerd`."""
+
+    def list_containers(self) -> str:
+        """Return a command that lists etcd's containers, dead ones included."""
+        return f"crictl ps -a -o json {_ETCD}"
+
+    def list_images(self) -> str:
+        """Return a command that lists the images on the host."""
+        return "crictl images -o json"
+
+    def pull(self, image: str) -> str:
+        """Return a command that pulls an image."""
+        return f"crictl pull '{image}'"
+
+    def await_container(self, known: Sequence[str], seconds: int) -> str:
+        """Return a script that waits on the host until a container runs whose ID is not among `known`.
+
+        Its exit code is 0 when one runs and 1 when none did in `seconds`.
+        """
+        return _AWAIT.format(seconds=seconds, etcd=_ETCD, known=" ".join(known))
+
+    def last_lines(self, container: str, lines: int) -> str:
+        """Return a command that prints the last lines of a container's log (etcd writes them to stderr)."""
+        return f"crictl logs --tail {lines} '{container}' 2>&1"
+
+    def parse_containers(self, text: str) -> tuple[Container, ...]:
+        """Return the containers, newest first. Raises ValueError on what is no such list."""
+        found = [_container(entry) for entry in _entries(text, "containers")]
+        return tuple(sorted(found, key=lambda container: container.created_ns, reverse=True))
+
+    def parse_images(self, text: str) -> dict[str, str]:
+        """Return image IDs by tag. Raises ValueError on what is no such list."""
+        return {str(tag): str(entry.get("id", "")) for entry in _entries(text, "images") for tag in _tags(entry)}
+
+
+def _tags(entry: dict[str, Any]) -> list[Any]:
+    return entry.get("repoTags") or []
+
+
+def _entries(text: str, key: str) -> list[dict[str, Any]]:
+    """Return the list under `key`. json raises a ValueError of its own."""
+    document = json.loads(text)
+    entries = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f'wanted an object with a list "{key}", found {text[:60]!r}')
+    return entries
+
+
+def _container(entry: dict[str, Any]) -> Container:
+    try:
+        return Container(
+            id=str(entry["id"]),
+            state=str(entry["state"]),
+            pod=str(entry["labels"]["io.kubernetes.pod.name"]),
+            attempt=int(entry["metadata"]["attempt"]),
+            image_id=str(entry["imageRef"]),
+            created_ns=int(entry["createdAt"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"a container without {error}") from error

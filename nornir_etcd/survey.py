@@ -1,0 +1,206 @@
+"""The one command that reads a host, and the reading of its answer. Pure: no I/O.
+
+Script and parser are the two ends of one format: parts between marker lines that carry a random token, each with its
+exit code and what it wrote to stderr.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from nornir_etcd.observation import (
+    NOT_READ,
+    DataDirectory,
+    FileState,
+    HostObservation,
+    Maybe,
+    Unknown,
+)
+from nornir_etcd.walmeta import identify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nornir_etcd.layout import Layout
+    from nornir_etcd.runtimes import Runtime
+
+T = TypeVar("T")
+
+WAL_HEAD = 1024
+"""Bytes of the first WAL segment that are read: its CRC and metadata records take some 60."""
+
+_SCRIPT = """\
+exec 3>&1
+part() {{
+    name=$1; shift
+    printf '\\n{token} begin %s\\n' "$name"
+    said=$("$@" 2>&1 >&3); code=$?
+    printf '\\n{token} end %s %s\\n%s\\n' "$name" "$code" "$said"
+}}
+sums() {{
+    for path in {observed}; do [ ! -f "$path" ] || set -- "$@" "$path"; done
+    [ $# -eq 0 ] || sha256sum -- "$@"
+}}
+links() {{ for path in {observed}; do [ ! -L "$path" ] || printf '%s|%s\\n' "$path" "$(readlink "$path")"; done; }}
+wal() {{
+    for path in {guard}/wal/*.wal; do
+        [ -f "$path" ] || return 0
+        dd if="$path" bs={wal_head} count=1 2>/dev/null | od -An -v -tx1
+        return
+    done
+}}
+part uid id -u
+part hostname uname -n
+part clock date +%s
+part stat stat -L -c '%F|%a|%u:%g|%s|%Y|%n' {observed}
+part sums sums
+part links links
+for path in {texts}; do [ ! -f "$path" ] || part "text:$path" cat "$path"; done
+[ ! -d {data} ] || part data ls -A1 {data}
+[ ! -d {guard} ] || part guard ls -A1 {guard}
+part wal wal
+part containers {containers}
+part images {images}
+"""
+
+_KINDS = {"regular file": "file", "regular empty file": "file", "directory": "directory"}
+_ABSENT = ("No such file or directory", "Not a directory")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one command of the script wrote."""
+
+    code: int
+    out: str
+    said: str  # stderr
+
+
+def survey_script(paths: Layout, runtime: Runtime, token: str) -> str:
+    """Return the script (POSIX sh) that reads a host.
+
+    Args:
+        paths: where etcd's files lie; settings let no path through that a shell would split.
+        runtime: the container runtime.
+        token: random letters and digits that no output holds.
+    """
+    return _SCRIPT.format(
+        token=token,
+        observed=" ".join(paths.observed),
+        texts=" ".join(paths.texts),
+        data=paths.data,
+        guard=paths.guard,
+        wal_head=WAL_HEAD,
+        containers=runtime.list_containers(),
+        images=runtime.list_images(),
+    )
+
+
+def parse_survey(host: str, output: bytes, token: str, paths: Layout, runtime: Runtime) -> HostObservation:
+    """Return what a host said. What its answer lacks is unknown.
+
+    Args:
+        host: the host's name in the inventory.
+        output: what the script wrote to stdout.
+        token: as given to `survey_script`.
+        paths: as given to `survey_script`.
+        runtime: as given to `survey_script`.
+    """
+    parts = _split(output.decode(errors="replace"), token)
+    if not {"uid", "clock", "images"} <= parts.keys():
+        return HostObservation(host=host, error=Unknown(f"{host}: the observing command broke off"))
+    files = _files(parts, paths)
+    return HostObservation(
+        host=host,
+        uid=_number(parts["uid"], -1),
+        hostname=parts["hostname"].out.strip() if "hostname" in parts else "",
+        clock=float(_number(parts["clock"], 0)),
+        files=files,
+        texts={path: parts[f"text:{path}"].out for path in paths.texts if f"text:{path}" in parts},
+        containers=_asked(parts, "containers", runtime.parse_containers),
+        images=_asked(parts, "images", runtime.parse_images),
+        data=_data(parts, files.get(paths.data), paths),
+    )
+
+
+def _split(text: str, token: str) -> dict[str, _Part]:
+    found = re.finditer(
+        rf"\n{token} begin (\S+)\n(.*?)\n{token} end \1 (\d+)\n(.*?)(?=\n{token} begin |\Z)", text, re.DOTALL
+    )
+    return {one[1]: _Part(code=int(one[3]), out=one[2], said=one[4].strip()) for one in found}
+
+
+def _number(part: _Part, otherwise: int) -> int:
+    return int(part.out) if part.out.strip().isdigit() else otherwise
+
+
+def _asked(parts: dict[str, _Part], name: str, parse: Callable[[str], T]) -> Maybe[T]:
+    part = parts.get(name)
+    if part is None:
+        return NOT_READ
+    if part.code:
+        last = part.said.splitlines()[-1:] or [f"exit code {part.code}"]
+        return Unknown(f"{name} of the runtime could not be listed: {last[0]}")
+    try:
+        return parse(part.out)
+    except ValueError as error:
+        return Unknown(f"{name} of the runtime could not be read: {error}")
+
+
+def _files(parts: dict[str, _Part], paths: Layout) -> dict[str, FileState]:
+    """Return the state of each observed path that is known. A path in neither list is one that could not be read."""
+    rows = [line.split("|", 5) for line in parts["stat"].out.splitlines()] if "stat" in parts else []
+    stat = {row[5]: row for row in rows if len(row) == 6}  # noqa: PLR2004 - the fields of the format
+    sums = dict(_pairs(parts.get("sums"), "  ", swap=True))
+    links = dict(_pairs(parts.get("links"), "|"))
+    said = parts["stat"].said if "stat" in parts else ""
+    states: dict[str, FileState] = {}
+    for path in paths.observed:
+        if path in stat:
+            kind, mode, owner, size, mtime, _ = stat[path]
+            states[path] = FileState(
+                kind="link" if path in links else _KINDS.get(kind, "other"),  # type: ignore[arg-type]  # of the dict's values
+                mode=int(mode, 8),
+                owner=owner,
+                size=int(size),
+                mtime=float(mtime),
+                sha256=sums.get(path, ""),
+                target=links.get(path, ""),
+            )
+        elif path in links:  # it leads nowhere
+            states[path] = FileState(kind="link", target=links[path])
+        elif any(path in line and line.endswith(_ABSENT) for line in said.splitlines()):
+            states[path] = FileState(kind="absent")
+    return states
+
+
+def _pairs(part: _Part | None, separator: str, *, swap: bool = False) -> list[tuple[str, str]]:
+    pairs = [line.partition(separator) for line in part.out.splitlines()] if part else []
+    return [(b, a) if swap else (a, b) for a, _, b in pairs]
+
+
+def _data(parts: dict[str, _Part], directory: FileState | None, paths: Layout) -> Maybe[DataDirectory]:
+    if directory is None:
+        return Unknown(f"{paths.data} could not be read")
+    if directory.kind == "absent":
+        return DataDirectory("absent")
+    if "data" not in parts or parts["data"].code or "wal" not in parts:
+        return Unknown(f"{paths.data} could not be listed")
+    # A file system of its own brings lost+found; etcd does not mind it.
+    content = tuple(name for name in parts["data"].out.splitlines() if name and name != "lost+found")
+    try:
+        head = bytes.fromhex("".join(parts["wal"].out.split()))
+        return DataDirectory("member", *identify(head), content) if head else _without_wal(content, parts.get("guard"))
+    except ValueError as error:
+        return Unknown(f"{paths.guard}/wal could not be read: {error}")
+
+
+def _without_wal(content: tuple[str, ...], guard: _Part | None) -> DataDirectory:
+    if not content:
+        return DataDirectory("empty")
+    inside = tuple(f"member/{name}" for name in guard.out.splitlines() if name) if guard else ()
+    if content == ("member",) and guard is not None and not guard.code and not inside:
+        return DataDirectory("guard", content=content)
+    return DataDirectory("other", content=content + inside)
