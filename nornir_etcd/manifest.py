@@ -99,7 +99,7 @@ def render(
     except jinja2.TemplateError as error:
         line = f" line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
         raise InventoryError(f"{member.name}: template {TEMPLATE}{line}: {_one_line(error)}") from error
-    _require_guard(text, member)
+    require_guard(text, member)
     return text
 
 
@@ -122,6 +122,15 @@ def command_flags(manifest: str) -> dict[str, str]:
             # `$$` is how a Pod's command spells one `$`.
             return {name: value.replace("$$", "$") for name, _, value in pairs}
     raise ValueError("wanted a container named etcd, found none")
+
+
+def image_of(manifest: str) -> str:
+    """Return the image of the etcd container in a manifest; empty where there is none to be read."""
+    try:
+        containers = _items(_pod(manifest), "containers")
+    except ValueError:
+        return ""
+    return next((str(one.get("image", "")) for one in containers if one.get("name") == "etcd"), "")
 
 
 def manifest_matches(old: str | None, new: str) -> bool:
@@ -199,8 +208,12 @@ def _items(spec: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
-def _require_guard(manifest: str, member: Member) -> None:
-    """Refuse a manifest without the volume that keeps a member which lost its data from starting empty."""
+def require_guard(manifest: str, member: Member) -> None:
+    """Refuse a manifest without the volume that keeps a member which lost its data from starting empty.
+
+    Raises:
+        InventoryError: where the volume is missing, or the text is no Pod.
+    """
     guard = {"path": layout(member.settings).guard, "type": "Directory"}
     try:
         volumes = _items(_pod(manifest), "volumes")

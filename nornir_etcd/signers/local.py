@@ -97,6 +97,23 @@ class CertificateStore:
             client=_read_pair(self.directory, "client"),
         )
 
+    def client_files(self) -> dict[str, str]:
+        """Return the paths with which the controller itself asks etcd: cacert, cert and key.
+
+        Raises:
+            PkiError: where one of them is missing.
+        """
+        found = [self.directory / name for name in CA_CERTIFICATES if (self.directory / name).is_file()]
+        paths = [*found[:1], *_paths(self.directory, "client")]
+        if not found or not all(path.is_file() for path in paths):
+            raise PkiError(
+                f"{self.directory}",
+                wanted="a CA and a client certificate of the controller",
+                found="none",
+                remedy="run certs or deploy first, or name them under connection_options.etcd.extras",
+            )
+        return dict(zip(("cacert", "cert", "key"), map(str, paths), strict=True))
+
     def check_writable(self) -> None:
         """Check that the store can be written, or made, without doing either.
 

@@ -1,0 +1,1 @@
+"""Pure planners: desired and observed in, ordered steps out."""

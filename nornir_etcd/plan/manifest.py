@@ -1,0 +1,183 @@
+"""Which members start or restart with a new manifest, in which order. Pure: no I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nornir_etcd.layout import layout
+from nornir_etcd.manifest import image_of, manifest_diff
+from nornir_etcd.observation import Unknown
+from nornir_etcd.plan.quorum import Margin, margin_without, refusal
+from nornir_etcd.plan.state import has_data, is_healthy, known_status
+from nornir_etcd.plan.step import Step
+from nornir_etcd.versions import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from nornir_etcd.cluster import Cluster, Member
+    from nornir_etcd.observation import ClusterObservation, HostObservation
+    from nornir_etcd.plan.state import ClusterState
+
+ROLL_BACK = "write the former manifest again (its text is the diff's other side)"
+
+
+def differing(
+    cluster: Cluster, observation: ClusterObservation, manifests: Mapping[str, str], scope: frozenset[str]
+) -> dict[str, str]:
+    """Return, by host, the diff between the manifest on the host and the one wanted, where they differ."""
+    found: dict[str, str] = {}
+    for member in cluster.members:
+        path = layout(member.settings).manifest
+        text = observation.hosts[member.name].texts.get(path)
+        if member.name in scope and text != manifests[member.name]:
+            found[member.name] = manifest_diff(text, manifests[member.name], path)
+    return found
+
+
+def version_refusals(cluster: Cluster, observation: ClusterObservation) -> list[str]:
+    """Refuse another version on a member that has data: that is an upgrade, which wants more than a new manifest."""
+    found: list[str] = []
+    for member in cluster.members:
+        host = observation.hosts[member.name]
+        present = _present_version(member, host, observation)
+        wanted = member.settings.etcd_version
+        if present and parse(present) != parse(wanted):
+            found.append(
+                f"{member.name}: etcd_version: wanted {wanted}, found {present}; "
+                "the runbook `upgrade` changes versions, deploy does not"
+            )
+    return found
+
+
+def _present_version(member: Member, host: HostObservation, observation: ClusterObservation) -> str:
+    status = known_status(observation.endpoints[member.name])
+    if status is not None:
+        return status.version
+    if not has_data(host):
+        return ""
+    _, _, tag = image_of(host.texts.get(layout(member.settings).manifest, "")).rpartition(":")
+    return tag
+
+
+def pulls(cluster: Cluster, observation: ClusterObservation, hosts: frozenset[str]) -> tuple[Step, ...]:
+    """Plan to pull the image on every host of `hosts` that is known to lack it."""
+    found = []
+    for member in cluster.members:
+        images = observation.hosts[member.name].images
+        image = member.settings.etcd_image
+        if member.name in hosts and not isinstance(images, Unknown) and image not in images:
+            found.append(
+                Step(
+                    host=member.name,
+                    action="pull-image",
+                    reason=f"{image} is not on the host",
+                    precondition="the runtime answers",
+                    proof="the runtime lists the image",
+                    undo="none needed: an image that is not used does nothing",
+                )
+            )
+    return tuple(found)
+
+
+def starts(
+    cluster: Cluster, observation: ClusterObservation, state: ClusterState, diffs: Mapping[str, str]
+) -> tuple[Step, ...]:
+    """Plan to start, side by side, the members that serve nobody yet."""
+    return tuple(
+        Step(
+            host=member.name,
+            action="start-member",
+            reason=_start_reason(observation.hosts[member.name]),
+            precondition="its data directory is this member's or prepared for its first start, and it serves nobody",
+            proof="a new container runs, and the member answers a linearizable read",
+            undo="remove the manifest; the data directory stays as it is",
+            diff=diffs[member.name],
+        )
+        for member in cluster.members
+        if member.name in diffs and member.name not in state.healthy
+    )
+
+
+def _start_reason(host: HostObservation) -> str:
+    if has_data(host):
+        return "the member is down and its manifest differs"
+    return "the member has never started"
+
+
+def awaits(
+    cluster: Cluster, observation: ClusterObservation, scope: frozenset[str], planned: frozenset[str]
+) -> tuple[Step, ...]:
+    """Plan to wait for members that were started before and do not answer yet.
+
+    A run that was ended after it wrote a manifest leaves nothing else behind by which it could be recognised.
+    """
+    return tuple(
+        Step(
+            host=member.name,
+            action="await-member",
+            reason="the member was started before and does not answer yet",
+            precondition="the manifest is there",
+            proof="the member answers a linearizable read",
+            undo="none needed: nothing is changed",
+        )
+        for member in cluster.members
+        if member.name in scope - planned
+        and not is_healthy(observation.endpoints[member.name])
+        and _is_starting(member, observation.hosts[member.name])
+    )
+
+
+def _is_starting(member: Member, host: HostObservation) -> bool:
+    """Whether the manifest is there and the member had no fair chance yet: no data, or its manifest is new."""
+    manifest = host.files.get(layout(member.settings).manifest)
+    if manifest is None or manifest.kind == "absent":
+        return False
+    return not has_data(host) or host.clock - manifest.mtime < member.settings.etcd_health_timeout
+
+
+def rolling(
+    cluster: Cluster,
+    observation: ClusterObservation,
+    state: ClusterState,
+    diffs: Mapping[str, str],
+    *,
+    accept_downtime: bool,
+) -> tuple[list[tuple[Step, ...]], list[str]]:
+    """Plan to replace manifests of serving members one at a time, the leader last.
+
+    Returns:
+        The waves, each of one step, and the refusals.
+    """
+    waves: list[tuple[Step, ...]] = []
+    refusals: list[str] = []
+    # Members that are started first are healthy, by their proof, when the first of these is stopped.
+    healthy = state.healthy | frozenset(diffs)
+    for member in _order(cluster, state, diffs):
+        refused = refusal(member, state, observation, healthy, accept_downtime=accept_downtime)
+        if refused:
+            refusals.append(refused)
+        margin = margin_without(member, state, healthy)
+        waves.append((_replace(member, margin, state.leader, diffs[member.name]),))
+    return waves, refusals
+
+
+def _order(cluster: Cluster, state: ClusterState, diffs: Mapping[str, str]) -> Iterator[Member]:
+    serving = [member for member in cluster.members if member.name in diffs and member.name in state.healthy]
+    yield from (member for member in serving if member.name != state.leader)
+    yield from (member for member in serving if member.name == state.leader)
+
+
+def _replace(member: Member, margin: Margin, leader: str, diff: str) -> Step:
+    role = "the leader, restarted last" if member.name == leader else "a follower"
+    return Step(
+        host=member.name,
+        action="replace-manifest",
+        reason=f"the manifest differs ({role})",
+        precondition="a fresh observation shows that the voters that stay are a quorum",
+        proof="a new container runs, and the member answers a linearizable read",
+        undo=ROLL_BACK,
+        disruptive=True,
+        margin=str(margin),
+        diff=diff,
+    )

@@ -1,0 +1,122 @@
+"""Whether the hosts, their data and the live member list belong together. Pure: no I/O.
+
+Nothing here changes membership: what differs is refused, with the runbook that would do it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nornir_etcd.observation import Unknown
+from nornir_etcd.plan.identity import bootstrap_ids, hexadecimal
+from nornir_etcd.plan.state import has_manifest, is_prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nornir_etcd.cluster import Cluster, Member
+    from nornir_etcd.observation import ClusterObservation, DataDirectory, HostObservation, MemberInfo
+    from nornir_etcd.plan.state import ClusterState
+
+MEMBERS = "the runbook `members` changes membership; deploy does not"
+
+
+def refusals(cluster: Cluster, observation: ClusterObservation, state: ClusterState) -> list[str]:
+    """Return every reason why this cluster must not be worked on, each as one line."""
+    found = list(_list_refusals(cluster, state))
+    for member in cluster.members:
+        host = observation.hosts[member.name]
+        if host.error is None:
+            found.extend(data_refusals(cluster, member, host, observation, state))
+    return found
+
+
+def never_started(info: MemberInfo) -> bool:
+    """Whether a member of the live list has never published itself.
+
+    A member of the bootstrap carries its name from the first, so the client URLs, which it publishes itself, tell.
+    """
+    return not info.client_urls
+
+
+def _list_refusals(cluster: Cluster, state: ClusterState) -> Iterator[str]:
+    if state.live is None:
+        return
+    wanted = {member.peer_url: member.name for member in cluster.members}
+    found = {url: info.name for info in state.live.members for url in info.peer_urls}
+    for url in sorted(set(wanted) - set(found)):
+        yield f"{wanted[url]}: {url} is not in the live member list of {cluster.name}; {MEMBERS}"
+    for info in state.live.members:
+        if not set(info.peer_urls) & set(wanted):
+            yield (
+                f"{cluster.name}: member {info.name or hexadecimal(info.id)} ({', '.join(info.peer_urls)}) "
+                f"is live and not in the inventory; {MEMBERS}"
+            )
+        elif info.is_learner:
+            yield f"{info.name or hexadecimal(info.id)}: is a learner, wanted a voter; {MEMBERS}"
+
+
+def data_refusals(
+    cluster: Cluster, member: Member, host: HostObservation, observation: ClusterObservation, state: ClusterState
+) -> Iterator[str]:
+    """Yield why a host's data directory must not be started from: foreign, doubtful or lost data."""
+    path = member.settings.etcd_data_dir
+    data = host.data
+    if isinstance(data, Unknown):
+        yield f"{member.name}: {path} could not be read: {data.reason}; nothing is done on a doubtful observation"
+    elif data.state == "other":
+        names = ", ".join(data.content[:5])
+        yield (
+            f"{member.name}: {path} holds something that is no etcd data: wanted absent or empty, found {names}; "
+            "look at it and move it aside"
+        )
+    elif data.state == "member":
+        yield from _foreign_data(cluster, member, data, observation, state)
+    else:
+        yield from _lost_data(member, host, state)
+
+
+def _foreign_data(
+    cluster: Cluster, member: Member, data: DataDirectory, observation: ClusterObservation, state: ClusterState
+) -> Iterator[str]:
+    found = f"found member {hexadecimal(data.node_id)} of cluster {hexadecimal(data.cluster_id)}"
+    where = f"{member.name}: {member.settings.etcd_data_dir} holds foreign data"
+    remedy = "it is left untouched; if it is not needed, move it aside"
+    entry = state.entry(member)
+    if state.live is not None:
+        if entry is not None and (data.cluster_id, data.node_id) != (state.live.cluster_id, entry.id):
+            wanted = f"member {hexadecimal(entry.id)} of cluster {hexadecimal(state.live.cluster_id)}"
+            yield f"{where}: wanted {wanted}, {found}; {remedy}"
+        return
+    cluster_id, member_ids = bootstrap_ids(cluster)
+    if (data.cluster_id, data.node_id) == (cluster_id, member_ids[member.name]):
+        return
+    # A cluster that has grown since its bootstrap has other IDs: then all its members must at least agree.
+    others = [host.data for host in observation.hosts.values() if not isinstance(host.data, Unknown)]
+    agree = {other.cluster_id for other in others} == {data.cluster_id}
+    distinct = len({other.node_id for other in others}) == len(cluster.members)
+    if not (state.life == "down" and agree and distinct):
+        wanted = f"member {hexadecimal(member_ids[member.name])} of cluster {hexadecimal(cluster_id)}, or an empty one"
+        yield f"{where}: wanted {wanted}, {found}; {remedy}"
+
+
+def _lost_data(member: Member, host: HostObservation, state: ClusterState) -> Iterator[str]:
+    """Refuse a member without data that has had some. `guard` is what only a bootstrap leaves behind."""
+    path = member.settings.etcd_data_dir
+    entry = state.entry(member)
+    guarded = is_prepared(host)
+    if entry is not None and not never_started(entry):
+        yield (
+            f"{member.name}: {path} is empty, but {entry.name} ({hexadecimal(entry.id)}) has been a member: "
+            f"it lost its data and must not start again under its old ID; {MEMBERS}"
+        )
+    elif has_manifest(member, host) and not guarded:
+        yield (
+            f"{member.name}: {path} is gone or empty, but the manifest is there: the member lost its data and must not "
+            "start empty; restore its data, or remove the manifest of every member to begin a new cluster"
+        )
+    elif state.life == "starting" and not guarded:
+        yield (
+            f"{member.name}: {path} is absent or empty while other members of the cluster have data or a manifest, "
+            "and no bootstrap was begun here; bring the other members up first"
+        )

@@ -1,0 +1,106 @@
+"""The planner: what is wanted and what is there in, ordered waves of steps out. Pure: no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from nornir_etcd.plan import certs, manifest, membership
+from nornir_etcd.plan.state import ClusterState, cluster_state, has_data, is_prepared
+from nornir_etcd.plan.step import Plan, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from nornir_etcd.cluster import Cluster
+    from nornir_etcd.observation import ClusterObservation
+    from nornir_etcd.signers.local import StoreContent
+
+Difference = Literal["certificates", "manifests"]
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What is wanted of one cluster, and how far a run may go for it."""
+
+    cluster: Cluster
+    manifests: Mapping[str, str]  # text by host name
+    scope: frozenset[str]  # the hosts that may change; the plan always covers the whole cluster
+    allowed: frozenset[Difference]  # the differences that the runbook acts on
+    now: datetime  # controller's time
+    accept_downtime: bool = False
+
+
+def plan(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:
+    """Return the plan, or its refusals: every reason at once, and then no step at all."""
+    if not desired.allowed:
+        return Plan()
+    unreadable = _unreadable(desired, observation)
+    if unreadable:
+        return Plan(refusals=tuple(unreadable))
+    if "manifests" in desired.allowed:
+        return _plan_deploy(desired, observation, store)
+    planned = certs.plan_certificates(desired.cluster, store, observation, scope=desired.scope, now=desired.now)
+    if planned.refusals:
+        return Plan(refusals=planned.refusals)
+    return _waves(planned.issue, [planned.place])
+
+
+def _unreadable(desired: Desired, observation: ClusterObservation) -> list[str]:
+    """Refuse to work on a host that could not be read, and to judge a cluster without etcd's word on the rest."""
+    asks_all = cluster_state(desired.cluster, observation).life != "live"
+    found: list[str] = []
+    for member in desired.cluster.members:
+        host = observation.hosts[member.name]
+        if host.error is not None and (member.name in desired.scope or asks_all):
+            found.append(host.error.reason)
+        elif host.error is None and host.uid != 0:
+            found.append(f"{member.name}: wanted root on the host, found uid {host.uid}; log in as root")
+    return found
+
+
+def _plan_deploy(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:
+    cluster, scope = desired.cluster, desired.scope
+    state = cluster_state(cluster, observation)
+    first_start = _first_starts(cluster, observation, state)
+    refusals = [*membership.refusals(cluster, observation, state), *manifest.version_refusals(cluster, observation)]
+    if left_out := first_start - scope:
+        refusals.append(
+            f"{cluster.name}: a cluster is bootstrapped whole, the selection leaves out {', '.join(sorted(left_out))}"
+        )
+    planned = certs.plan_certificates(
+        cluster, store, observation, scope=scope, now=desired.now, bootstrap=_unprepared(first_start, observation)
+    )
+    diffs = manifest.differing(cluster, observation, desired.manifests, scope)
+    rolling, unsafe = manifest.rolling(cluster, observation, state, diffs, accept_downtime=desired.accept_downtime)
+    refusals += [*planned.refusals, *unsafe]
+    if refusals:
+        return Plan(refusals=tuple(refusals))
+    starts = manifest.starts(cluster, observation, state, diffs)
+    awaits = manifest.awaits(cluster, observation, scope, frozenset(diffs))
+    hosts = [manifest.pulls(cluster, observation, scope), planned.place, starts + awaits, *rolling]
+    return _waves(planned.issue, hosts)
+
+
+def _waves(issue: tuple[Step, ...], hosts: list[tuple[Step, ...]]) -> Plan:
+    """Order the steps: the controller's own by kind (CA, client, members), then the hosts'."""
+    actions = ("make-ca", "issue-client", "issue-certificate")
+    own = [tuple(step for step in issue if step.action == action) for action in actions]
+    return Plan(waves=tuple(wave for wave in [*own, *hosts] if wave))
+
+
+def _first_starts(cluster: Cluster, observation: ClusterObservation, state: ClusterState) -> frozenset[str]:
+    """Return the hosts whose member has never had data: what membership.refusals leaves to be started."""
+    return frozenset(
+        member.name
+        for member in cluster.members
+        if not has_data(observation.hosts[member.name])
+        and ((entry := state.entry(member)) is None or membership.never_started(entry))
+        and observation.hosts[member.name].error is None
+    )
+
+
+def _unprepared(hosts: frozenset[str], observation: ClusterObservation) -> frozenset[str]:
+    """Return those of `hosts` that have no guard yet: a first start is prepared on all before it begins on one."""
+    return frozenset(name for name in hosts if not is_prepared(observation.hosts[name]))

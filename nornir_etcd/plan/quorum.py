@@ -1,0 +1,87 @@
+"""Whether a member may be stopped for a while. Pure: no I/O.
+
+The rule (etcd's own arithmetic, https://etcd.io/docs/v3.5/faq/): the healthy voters that stay must be a quorum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nornir_etcd.cluster import quorum
+from nornir_etcd.observation import Unknown
+
+if TYPE_CHECKING:
+    from nornir_etcd.cluster import Member
+    from nornir_etcd.observation import ClusterObservation
+    from nornir_etcd.plan.state import ClusterState
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How many voters stay while a member is stopped."""
+
+    staying: int
+    voters: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether those who stay are a quorum."""
+        return self.staying >= quorum(self.voters)
+
+    def __str__(self) -> str:
+        spare = self.staying - quorum(self.voters)
+        survives = f"survives {spare} more failure{'s' if spare != 1 else ''}" if spare >= 0 else "below quorum"
+        return f"{self.staying} of {self.voters} voters stay, quorum {quorum(self.voters)}: {survives}"
+
+
+def margin_without(member: Member, state: ClusterState, healthy: frozenset[str]) -> Margin:
+    """Return the margin while `member` is stopped and the hosts in `healthy` are the healthy ones.
+
+    Learners do not vote and do not count.
+    """
+    voters = [info for info in state.live.members if not info.is_learner] if state.live else []
+    return Margin(staying=len(healthy - {member.name}), voters=len(voters))
+
+
+def refusal(
+    member: Member,
+    state: ClusterState,
+    observation: ClusterObservation,
+    healthy: frozenset[str],
+    *,
+    accept_downtime: bool,
+) -> str | None:
+    """Return why the member may not be stopped now, or None where it may.
+
+    Args:
+        member: the member that a step would stop.
+        state: where the cluster stands by the same observation.
+        observation: a fresh one.
+        healthy: the hosts that are healthy when the step comes.
+        accept_downtime: the operator's word that a cluster of one may be away for a while.
+    """
+    if member.name not in healthy:
+        return None  # it serves nobody now; mending it can only help
+    if any(
+        alarm.kind == "CORRUPT"
+        for endpoint in observation.endpoints.values()
+        if not isinstance(endpoint.alarms, Unknown)
+        for alarm in endpoint.alarms
+    ):
+        return f"{member.name}: not stopped while etcd has raised a CORRUPT alarm; find the corrupt member first"
+    others = [info for info in state.live.members if member.peer_url not in info.peer_urls] if state.live else []
+    pending = [info for info in others if info.is_learner or not info.started or not info.client_urls]
+    if pending:
+        names = ", ".join(info.name or info.peer_urls[0] for info in pending)
+        return f"{member.name}: not stopped while {names} has not joined as a voter; finish or remove it first"
+    margin = margin_without(member, state, healthy)
+    if margin.voters == 1:
+        return (
+            None
+            if accept_downtime
+            else (f"{member.name}: the only member, stopping it stops etcd; say --accept-downtime if that is meant")
+        )
+    if not margin.enough:
+        return f"{member.name}: not stopped, quorum would be lost ({margin}); make the other members healthy first"
+    return None

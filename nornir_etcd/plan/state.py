@@ -1,0 +1,109 @@
+"""Where a cluster stands, read out of one observation. Pure: no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from nornir_etcd.layout import layout
+from nornir_etcd.observation import Unknown
+
+if TYPE_CHECKING:
+    from nornir_etcd.cluster import Cluster, Member
+    from nornir_etcd.observation import (
+        ClusterObservation,
+        EndpointObservation,
+        HostObservation,
+        MemberInfo,
+        MemberList,
+        MemberStatus,
+    )
+
+Life = Literal["new", "starting", "live", "down"]
+"""new: no member has data or a manifest. starting: a bootstrap was begun and not every member has written data.
+live: etcd answers with a quorum. down: every member has data and no quorum answers."""
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """One cluster as an observation shows it."""
+
+    life: Life
+    live: MemberList | None  # the member list, where a quorum answers
+    healthy: frozenset[str]  # hosts whose endpoint answered a linearizable read
+    leader: str  # host name; empty where unknown
+
+    def entry(self, member: Member) -> MemberInfo | None:
+        """Return the member's entry in the live list, found by exact peer URL."""
+        for info in self.live.members if self.live else ():
+            if member.peer_url in info.peer_urls:
+                return info
+        return None
+
+
+def known_status(endpoint: EndpointObservation) -> MemberStatus | None:
+    """Return the endpoint's status, or None where it is unknown."""
+    return None if isinstance(endpoint.status, Unknown) else endpoint.status
+
+
+def is_healthy(endpoint: EndpointObservation) -> bool:
+    """Whether the endpoint answered a linearizable read and knows a leader: etcdctl's own notion of health."""
+    status = known_status(endpoint)
+    return not isinstance(endpoint.read_seconds, Unknown) and status is not None and status.leader != 0
+
+
+def live_list(observation: ClusterObservation) -> MemberList | None:
+    """Return the member list of an endpoint that answers with a quorum, or None.
+
+    Only an endpoint whose linearizable read succeeded is believed: another may tell of the past.
+    """
+    for endpoint in observation.endpoints.values():
+        if is_healthy(endpoint) and not isinstance(endpoint.members, Unknown):
+            return endpoint.members
+    return None
+
+
+def leader_host(cluster: Cluster, observation: ClusterObservation) -> str:
+    """Return the host of the leader, as the newest term among the endpoints names it; empty where unknown."""
+    statuses = {name: status for name, one in observation.endpoints.items() if (status := known_status(one))}
+    newest = max((status.raft_term for status in statuses.values()), default=0)
+    leaders = {status.leader for status in statuses.values() if status.raft_term == newest}
+    names = [m.name for m in cluster.members if (status := statuses.get(m.name)) and status.member_id in leaders]
+    return names[0] if len(names) == 1 else ""
+
+
+def has_manifest(member: Member, host: HostObservation) -> bool:
+    """Whether the host holds a manifest of etcd."""
+    state = host.files.get(layout(member.settings).manifest)
+    return state is not None and state.kind != "absent"
+
+
+def has_data(host: HostObservation) -> bool:
+    """Whether the data directory holds the data of a member (of whichever cluster)."""
+    return not isinstance(host.data, Unknown) and host.data.state == "member"
+
+
+def is_prepared(host: HostObservation) -> bool:
+    """Whether the data directory stands ready for a first start, as only a bootstrap leaves it."""
+    return not isinstance(host.data, Unknown) and host.data.state == "guard"
+
+
+def cluster_state(cluster: Cluster, observation: ClusterObservation) -> ClusterState:
+    """Return where the cluster stands."""
+    live = live_list(observation)
+    hosts = [(member, observation.hosts[member.name]) for member in cluster.members]
+    life: Life
+    if live is not None:
+        life = "live"
+    elif all(has_data(host) for _, host in hosts):
+        life = "down"
+    elif any(has_data(host) or has_manifest(member, host) for member, host in hosts):
+        life = "starting"
+    else:
+        life = "new"
+    return ClusterState(
+        life=life,
+        live=live,
+        healthy=frozenset(name for name, endpoint in observation.endpoints.items() if is_healthy(endpoint)),
+        leader=leader_host(cluster, observation),
+    )

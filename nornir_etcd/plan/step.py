@@ -1,0 +1,61 @@
+"""What a plan is made of. Pure: no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Action = Literal[
+    "make-ca",
+    "issue-client",
+    "issue-certificate",
+    "pull-image",
+    "place-files",
+    "prepare-member",  # place-files, and the data directory of a first start
+    "start-member",
+    "await-member",
+    "replace-manifest",
+]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change, with what must hold before it, what shows that it worked, and what undoes it."""
+
+    host: str  # empty: the controller
+    action: Action
+    reason: str
+    precondition: str
+    proof: str
+    undo: str
+    disruptive: bool = False
+    margin: str = ""
+    diff: str = field(default="", repr=False)
+
+    @property
+    def id(self) -> str:
+        """A name that is unique within the plan."""
+        return f"{self.host or 'controller'}/{self.action}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Ordered waves of steps. The steps of one wave run side by side; a wave starts when the one before has its proof.
+
+    A plan with refusals has no waves: what is asked for is done whole or not at all.
+    """
+
+    waves: tuple[tuple[Step, ...], ...] = ()
+    refusals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps in order."""
+        return tuple(step for wave in self.waves for step in wave)
+
+    def touches(self, host: str) -> bool:
+        """Whether a step changes that host."""
+        return any(
+            step.host == host and step.action not in ("issue-certificate", "await-member") for step in self.steps
+        )
