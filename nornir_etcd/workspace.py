@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nornir_etcd.exceptions import InventoryError
+from nornir_etcd.manifest import TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,3 +31,12 @@ def find_template(name: str, directories: Sequence[Path]) -> Path:
         if candidate.is_file():
             return candidate
     raise InventoryError(f"template {name}: not found, looked for {', '.join(map(str, candidates))}")
+
+
+def manifest_template() -> str:
+    """Return the text of the static Pod's template: the working directory's, else the package's.
+
+    Raises:
+        InventoryError: where there is none.
+    """
+    return find_template(TEMPLATE, [Path.cwd()]).read_text(encoding="utf-8")

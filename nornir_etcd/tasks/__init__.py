@@ -1,0 +1,12 @@
+"""Nornir tasks that carry out steps. Each is usable alone: `nr.run(task=..., cluster=cluster)`.
+
+Every task takes the host's `Cluster`, since a filtered Nornir does not know the hosts that were filtered out, and a
+member must never be configured as a cluster of the hosts that happen to be selected.
+"""
+
+from nornir_etcd.tasks.certificates import issue_certificate
+from nornir_etcd.tasks.container import await_member, container_log, pull_image
+from nornir_etcd.tasks.files import place_files
+from nornir_etcd.tasks.manifest import write_manifest
+
+__all__ = ["await_member", "container_log", "issue_certificate", "place_files", "pull_image", "write_manifest"]

@@ -1,0 +1,80 @@
+"""Issues certificates into the controller's folder."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nornir.core.task import Result
+
+from nornir_etcd.pki.authority import make_authority
+from nornir_etcd.pki.leaf import issue
+from nornir_etcd.plan.certs import controller_request, leaf_request, member_due
+from nornir_etcd.signers.local import CertificateStore
+
+if TYPE_CHECKING:
+    from nornir.core.task import Task
+
+    from nornir_etcd.cluster import Cluster
+
+
+_WRITING = threading.Lock()
+"""The store takes one writer at a time, and refuses a second one instead of waiting; the hosts' tasks run at once."""
+
+
+def store_of(cluster: Cluster) -> CertificateStore:
+    """Return the controller's folder of a cluster."""
+    return CertificateStore(Path(cluster.members[0].settings.generate_certs_dir))
+
+
+def make_ca(cluster: Cluster) -> None:
+    """Make a CA for a cluster that has none.
+
+    Raises:
+        PkiError: there is one already, or the folder cannot be written.
+    """
+    settings = cluster.members[0].settings
+    authority = make_authority(
+        f"{cluster.name} CA", days=settings.etcd_ca_days, now=_now(), key_type=settings.etcd_key_type
+    )
+    store_of(cluster).write_authority(authority)
+
+
+def issue_client(cluster: Cluster) -> None:
+    """Issue the client certificate of the controller.
+
+    Raises:
+        PkiError: nothing can be issued, or the folder cannot be written.
+    """
+    store = store_of(cluster)
+    store.write_client(issue(store.read().authority(now=_now()), controller_request(cluster), now=_now()))
+
+
+def issue_certificate(task: Task, cluster: Cluster, *, dry_run: bool | None = None) -> Result:
+    """Issue the host's certificate where it is due. The host itself is not touched.
+
+    Args:
+        task: Nornir's.
+        cluster: the host's cluster.
+        dry_run: overrides Nornir's own.
+
+    Returns:
+        changed where a certificate was due; the diff names the reason.
+
+    Raises:
+        PkiError: nothing can be issued, or the folder cannot be written.
+    """
+    store = store_of(cluster)
+    member, content = cluster.member(task.host.name), store.read()
+    reason = member_due(member, content, _now())
+    if reason and not task.is_dry_run(dry_run):
+        leaf = issue(content.authority(now=_now()), leaf_request(member), now=_now())
+        with _WRITING:
+            store.write_leaf(member.name, leaf)
+    return Result(task.host, changed=bool(reason), diff=f"{member.name}.pem: {reason}\n" if reason else "")
+
+
+def _now() -> datetime:
+    return datetime.now(tz=timezone.utc)

@@ -1,0 +1,151 @@
+"""Pulls the image, and waits for the container and for the member in it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from nornir.core.task import Result
+
+from nornir_etcd.exceptions import NornirEtcdError, StepFailed
+from nornir_etcd.observation import Unknown
+from nornir_etcd.observe import etcd_client, observe_host
+from nornir_etcd.remote.exec import run_script
+from nornir_etcd.runtimes import runtime
+
+if TYPE_CHECKING:
+    from nornir.core.task import Task
+
+    from nornir_etcd.cluster import Cluster, Member
+    from nornir_etcd.observation import ClusterObservation, Container, HostObservation
+
+PULL_DEADLINE = 600.0
+"""Seconds for an image of some 65 MB over a slow line."""
+LOG_LINES = 20
+LOG_DEADLINE = 15.0
+HEALTH_PAUSE = 0.1
+"""Seconds between looks at the member; an election takes one to two."""
+CONTAINER_PAUSE = 5.0
+"""Seconds between looks at the container while its member does not answer."""
+CRASHES = 3
+"""Restarts after which a container that exits is called failed: the kubelet's back-off only grows from there."""
+
+
+def pull_image(task: Task, cluster: Cluster, *, dry_run: bool | None = None) -> Result:
+    """Pull the wanted image through the host's runtime. An image that is there is pulled again only in name.
+
+    Args:
+        task: Nornir's.
+        cluster: the host's cluster.
+        dry_run: overrides Nornir's own.
+
+    Raises:
+        RemoteError: the runtime could not pull it.
+    """
+    settings = cluster.member(task.host.name).settings
+    if not task.is_dry_run(dry_run):
+        script = runtime(settings.container_runtime).pull(settings.etcd_image)
+        run_script(
+            task.host, task.nornir.config, script, deadline=PULL_DEADLINE, purpose=f"pull of {settings.etcd_image}"
+        )
+    return Result(task.host, changed=True, diff=f"+ {settings.etcd_image}\n")
+
+
+def await_member(
+    task: Task, cluster: Cluster, observation: ClusterObservation | None = None, *, restarted: bool = False
+) -> Result:
+    """Wait until the member runs and answers a linearizable read, which also says that it has caught up.
+
+    Args:
+        task: Nornir's.
+        cluster: the host's cluster.
+        observation: what was known before the member was (re)started.
+        restarted: whether a container other than those in `observation` must run.
+
+    Raises:
+        StepFailed: it did not come up in time, with the last lines of the container's log.
+        RemoteError: the host could not be worked on.
+    """
+    member = cluster.member(task.host.name)
+    before = observation.hosts[member.name] if observation and restarted else None
+    _await_container(task, member, before)
+    _await_health(task, cluster, member)
+    return Result(task.host)
+
+
+def _known(before: HostObservation | None) -> list[str]:
+    if before is None or isinstance(before.containers, Unknown):
+        return []
+    return [container.id for container in before.containers]
+
+
+def _await_container(task: Task, member: Member, before: HostObservation | None) -> None:
+    seconds = member.settings.etcd_start_timeout
+    script = runtime(member.settings.container_runtime).await_container(_known(before), seconds)
+    done = run_script(
+        task.host, task.nornir.config, script, deadline=seconds + LOG_DEADLINE, check=False, purpose="wait for etcd"
+    )
+    if done.exit_status:
+        raise StepFailed(
+            "the container did not start",
+            host=member.name,
+            wanted=f"a running container within {seconds} s",
+            found=done.stderr.decode(errors="replace").strip() or "none",
+            remedy="see the kubelet's log: image not pulled, or a folder that the Pod wants is missing",
+        )
+
+
+def _await_health(task: Task, cluster: Cluster, member: Member) -> None:
+    from nornir_etcd.connections import rpc  # noqa: PLC0415 - gRPC costs 0.1 s of CPU, and many a run needs none
+
+    client = etcd_client(task.host, task.nornir.config, member)
+    ends = time.monotonic() + member.settings.etcd_health_timeout
+    look_at = time.monotonic() + CONTAINER_PAUSE
+    while True:
+        try:
+            rpc.linearizable_read(client, timeout=min(3.0, max(0.1, ends - time.monotonic())))
+            break
+        except NornirEtcdError as error:
+            if time.monotonic() >= ends:
+                raise StepFailed(
+                    "the member does not answer",
+                    host=member.name,
+                    wanted=f"a linearizable read within {member.settings.etcd_health_timeout} s",
+                    found=str(error),
+                    remedy="see its log and the state of the other members",
+                ) from error
+        if time.monotonic() >= look_at:
+            _refuse_crash_loop(task, cluster, member)
+            look_at = time.monotonic() + CONTAINER_PAUSE
+        time.sleep(HEALTH_PAUSE)
+
+
+def _refuse_crash_loop(task: Task, cluster: Cluster, member: Member) -> None:
+    container: Container | None = observe_host(task, cluster).result.container
+    if container is not None and not container.running and container.attempt >= CRASHES:
+        raise StepFailed(
+            "the container crashes again and again",
+            host=member.name,
+            wanted="a container that runs",
+            found=f"{container.state} after {container.attempt} restarts",
+            remedy="read the last lines of its log below",
+        )
+
+
+def container_log(task: Task, cluster: Cluster) -> Result:
+    """Return the last lines of the log of the newest etcd container; none where there is no container.
+
+    Args:
+        task: Nornir's.
+        cluster: the host's cluster.
+
+    Raises:
+        RemoteError: the host could not be worked on.
+    """
+    member = cluster.member(task.host.name)
+    container = observe_host(task, cluster).result.container
+    if container is None:
+        return Result(task.host, result=[])
+    script = runtime(member.settings.container_runtime).last_lines(container.id, LOG_LINES)
+    done = run_script(task.host, task.nornir.config, script, deadline=LOG_DEADLINE, check=False, purpose="log of etcd")
+    return Result(task.host, result=done.stdout.decode(errors="replace").splitlines()[-LOG_LINES:])

@@ -1,0 +1,108 @@
+"""Places etcd's certificate files on a host, and prepares its data directory for a first start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nornir.core.task import Result
+
+from nornir_etcd.exceptions import PkiError, RemoteError
+from nornir_etcd.layout import CA, CERTIFICATE, CERTIFICATE_MODE, DIRECTORY_MODE, KEY, KEY_MODE, Layout, layout
+from nornir_etcd.observe import observe_host
+from nornir_etcd.plan.certs import file_differences
+from nornir_etcd.remote.items import MakeDirectory, MakeLink, SwitchDirectory, WriteFile
+from nornir_etcd.remote.push import push
+from nornir_etcd.tasks.certificates import store_of
+
+if TYPE_CHECKING:
+    from nornir.core.task import Task
+
+    from nornir_etcd.cluster import Cluster, Member
+    from nornir_etcd.observation import ClusterObservation, HostObservation
+    from nornir_etcd.remote.items import Item
+    from nornir_etcd.signers.local import StoreContent
+
+PUSH_DEADLINE = 60.0
+"""Seconds for one push of some 10 KB."""
+
+
+def place_files(
+    task: Task,
+    cluster: Cluster,
+    observation: ClusterObservation | None = None,
+    *,
+    first_start: bool = False,
+    dry_run: bool | None = None,
+) -> Result:
+    """Place the host's certificate, key and CA, where they differ, by one atomic switch.
+
+    Args:
+        task: Nornir's.
+        cluster: the host's cluster.
+        observation: what is known of the hosts; read anew where it is not given.
+        first_start: also prepare the data directory. For a bootstrap alone: what is made here is what allows a member
+            to start without data.
+        dry_run: overrides Nornir's own.
+
+    Returns:
+        changed where something differed; the diff names it.
+
+    Raises:
+        PkiError: the controller's folder lacks a file.
+        RemoteError: the host could not be worked on.
+    """
+    member, content = cluster.member(task.host.name), store_of(cluster).read()
+    host = host_state(task, cluster, observation)
+    differences = file_differences(member, content, host)
+    if first_start:
+        differences.append(f"{layout(member.settings).guard} is to be prepared")
+    if differences and not task.is_dry_run(dry_run):
+        items = [*_certificate_files(member, content, host), *(_data_directory(member) if first_start else ())]
+        push(task.host, task.nornir.config, items, deadline=PUSH_DEADLINE)
+    return Result(task.host, changed=bool(differences), diff="".join(f"{line}\n" for line in differences))
+
+
+def host_state(task: Task, cluster: Cluster, observation: ClusterObservation | None) -> HostObservation:
+    """Return what is known of the task's host.
+
+    Raises:
+        RemoteError: it could not be read.
+    """
+    if observation is not None:
+        return observation.hosts[task.host.name]
+    host: HostObservation = observe_host(task, cluster).result
+    if host.error is not None:
+        raise RemoteError(host.error.reason)
+    return host
+
+
+def _certificate_files(member: Member, content: StoreContent, host: HostObservation) -> list[Item]:
+    paths: Layout = layout(member.settings)
+    leaf = content.leaves.get(member.name)
+    if leaf is None or leaf.certificate is None or leaf.key is None or content.ca.certificate is None:
+        raise PkiError(
+            f"{content.directory}",
+            host=member.name,
+            wanted="CA, certificate and key of the host",
+            found="not all of them",
+            remedy="run certs first",
+        )
+    files = (
+        (CERTIFICATE, leaf.certificate, CERTIFICATE_MODE),
+        (KEY, leaf.key, KEY_MODE),
+        (CA, content.ca.certificate, CERTIFICATE_MODE),
+    )
+    items: list[Item] = [
+        MakeDirectory(paths.etcd, DIRECTORY_MODE),
+        SwitchDirectory(paths.etcd, files),
+    ]
+    ca = host.files.get(paths.ca)
+    if ca is not None and ca.kind == "absent":
+        items.append(WriteFile(paths.ca, content.ca.certificate, CERTIFICATE_MODE))
+    links = (MakeLink(path, target, replace_file=True) for path, target in paths.links.items())
+    return [*items, *links]
+
+
+def _data_directory(member: Member) -> list[Item]:
+    paths = layout(member.settings)
+    return [MakeDirectory(paths.data, DIRECTORY_MODE), MakeDirectory(paths.guard, DIRECTORY_MODE)]

@@ -1,0 +1,65 @@
+"""Writes a member's static Pod."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from nornir.core.task import Result
+from nornir_jinja2.plugins.tasks import template_string
+
+from nornir_etcd.layout import MANIFEST_MODE, layout
+from nornir_etcd.manifest import context, environment, manifest_diff, require_guard
+from nornir_etcd.remote.items import MakeDirectory, WriteFile
+from nornir_etcd.remote.push import push
+from nornir_etcd.tasks.files import PUSH_DEADLINE, host_state
+from nornir_etcd.workspace import manifest_template
+
+if TYPE_CHECKING:
+    from nornir.core.task import Task
+
+    from nornir_etcd.cluster import Cluster
+    from nornir_etcd.observation import ClusterObservation
+    from nornir_etcd.remote.items import Item
+
+
+def write_manifest(
+    task: Task, cluster: Cluster, observation: ClusterObservation | None = None, *, dry_run: bool | None = None
+) -> Result:
+    """Write the host's static Pod where it differs. The kubelet then starts or restarts the member.
+
+    Whether the member may be stopped is not asked here: `deploy` asks before each restart.
+
+    Args:
+        task: Nornir's.
+        cluster: the host's cluster.
+        observation: what is known of the hosts; read anew where it is not given.
+        dry_run: overrides Nornir's own.
+
+    Returns:
+        changed and the unified diff, where the manifest differs.
+
+    Raises:
+        InventoryError: the manifest cannot be rendered.
+        RemoteError: the host could not be worked on.
+    """
+    member = cluster.member(task.host.name)
+    paths = layout(member.settings)
+    rendered = task.run(
+        task=template_string,
+        name=f"Render {paths.manifest}",
+        severity_level=logging.DEBUG,
+        template=manifest_template(),
+        jinja_env=environment(),
+        **context(member, cluster),
+    )
+    text: str = rendered[0].result
+    require_guard(text, member)
+    diff = manifest_diff(host_state(task, cluster, observation).texts.get(paths.manifest), text, paths.manifest)
+    if diff and not task.is_dry_run(dry_run):
+        items: list[Item] = [
+            MakeDirectory(paths.manifests, 0o700),
+            WriteFile(paths.manifest, text.encode(), MANIFEST_MODE, staging=paths.staging),
+        ]
+        push(task.host, task.nornir.config, items, deadline=PUSH_DEADLINE)
+    return Result(task.host, changed=bool(diff), diff=diff)

@@ -1,0 +1,68 @@
+"""Carries out the steps of a plan on the hosts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from nornir.core.task import Result
+
+from nornir_etcd.tasks.certificates import issue_certificate
+from nornir_etcd.tasks.container import await_member, pull_image
+from nornir_etcd.tasks.files import place_files
+from nornir_etcd.tasks.manifest import write_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nornir.core.task import Task
+
+    from nornir_etcd.cluster import Cluster
+    from nornir_etcd.observation import ClusterObservation
+    from nornir_etcd.plan.step import Action
+
+
+def start_member(task: Task, cluster: Cluster, observation: ClusterObservation) -> Result:
+    """Write the manifest and wait until a new container runs and the member answers.
+
+    Args:
+        task: Nornir's.
+        cluster: the host's cluster.
+        observation: what was known before.
+
+    Raises:
+        StepFailed: the member did not come up in time.
+        RemoteError: the host could not be worked on.
+    """
+    written = task.run(task=write_manifest, cluster=cluster, observation=observation)
+    task.run(task=await_member, cluster=cluster, observation=observation, restarted=True)
+    return Result(task.host, changed=written[0].changed, diff=written[0].diff)
+
+
+def carry_out(task: Task, cluster: Cluster, observation: ClusterObservation, actions: Mapping[str, Action]) -> Result:
+    """Carry out the host's step of a wave: all hosts of a wave at once, whatever each has to do.
+
+    Args:
+        task: Nornir's.
+        cluster: the host's cluster.
+        observation: what is known of the hosts.
+        actions: by host name.
+
+    Returns:
+        As result the seconds it took.
+    """
+    started = time.monotonic()
+    action = actions[task.host.name]
+    if action == "issue-certificate":
+        done = task.run(task=issue_certificate, cluster=cluster)
+    elif action == "pull-image":
+        done = task.run(task=pull_image, cluster=cluster)
+    elif action in ("place-files", "prepare-member"):
+        first_start = action == "prepare-member"
+        done = task.run(task=place_files, cluster=cluster, observation=observation, first_start=first_start)
+    elif action == "await-member":
+        done = task.run(task=await_member, cluster=cluster)
+    else:
+        done = task.run(task=start_member, cluster=cluster, observation=observation)
+    on_host = action not in ("issue-certificate", "await-member")
+    return Result(task.host, changed=on_host and done[0].changed, diff=done[0].diff, result=time.monotonic() - started)
