@@ -1,0 +1,139 @@
+"""Apply: a plan's waves as Nornir tasks, each disruptive one only after a fresh observation allows it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nornir.core.exceptions import NornirSubTaskError
+
+from nornir_etcd.connections.etcd import CONNECTION_NAME
+from nornir_etcd.exceptions import NornirEtcdError, PlanRefused
+from nornir_etcd.observe import observe
+from nornir_etcd.plan.quorum import refusal
+from nornir_etcd.plan.state import cluster_state
+from nornir_etcd.report.model import StepReport, StepStatus
+from nornir_etcd.tasks import container_log
+from nornir_etcd.tasks.certificates import issue_client, make_ca
+from nornir_etcd.tasks.member import carry_out
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nornir.core import Nornir
+    from nornir.core.task import MultiResult
+
+    from nornir_etcd.observation import ClusterObservation
+    from nornir_etcd.plan.planner import Desired
+    from nornir_etcd.plan.step import Plan, Step
+
+STARTS = ("start-member", "await-member", "replace-manifest")
+
+
+@dataclass
+class Applied:
+    """What became of a plan."""
+
+    steps: list[StepReport] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)  # hosts
+
+    @property
+    def failed(self) -> bool:
+        """Whether a step failed."""
+        return any(step.status is StepStatus.FAILED for step in self.steps)
+
+
+def step_report(step: Step, **became: object) -> StepReport:
+    """Return the report of a step; without `became`, as planned."""
+    planned = {name: getattr(step, name) for name in StepReport.model_fields if hasattr(step, name)}
+    return StepReport.model_validate(planned | became)
+
+
+def apply(nr: Nornir, desired: Desired, plan: Plan, observation: ClusterObservation) -> Applied:
+    """Carry out the waves in order and stop at the first that fails.
+
+    Args:
+        nr: Nornir with exactly the hosts of the cluster.
+        desired: what the plan was made for.
+        plan: the plan, without refusals.
+        observation: the one that the plan was made from.
+    """
+    applied = Applied()
+    for wave in plan.waves:
+        if applied.failed:
+            applied.steps += [step_report(step, status=StepStatus.SKIPPED) for step in wave]
+            continue
+        if any(step.disruptive for step in wave):
+            observation = observe(nr, desired.cluster)
+            if refused := _refused(desired, wave, observation):
+                applied.steps += [step_report(step, status=StepStatus.FAILED, error=refused) for step in wave]
+                continue
+        if any(not step.host for step in wave):
+            applied.steps += [_on_controller(nr, desired, step) for step in wave]
+        else:
+            _on_hosts(nr, desired, wave, observation, applied)
+    return applied
+
+
+def _refused(desired: Desired, wave: Sequence[Step], observation: ClusterObservation) -> str:
+    """Return why the wave may not go on by the fresh observation; empty where it may."""
+    state = cluster_state(desired.cluster, observation)
+    for step in wave:
+        member = desired.cluster.member(step.host)
+        reason = refusal(member, state, observation, state.healthy, accept_downtime=desired.accept_downtime)
+        if reason or state.life != "live":
+            return reason or f"{step.host}: no quorum answers any more, nothing is stopped; look at the other members"
+    return ""
+
+
+def _on_controller(nr: Nornir, desired: Desired, step: Step) -> StepReport:
+    started = time.monotonic()
+    try:
+        (make_ca if step.action == "make-ca" else issue_client)(desired.cluster)
+    except NornirEtcdError as error:
+        return step_report(step, status=StepStatus.FAILED, error=str(error))
+    for host in nr.inventory.hosts.values():  # a connection with the former certificate is of no use any more
+        if CONNECTION_NAME in host.connections:
+            host.close_connection(CONNECTION_NAME)
+    return step_report(step, status=StepStatus.DONE, seconds=time.monotonic() - started)
+
+
+def _on_hosts(
+    nr: Nornir, desired: Desired, wave: Sequence[Step], observation: ClusterObservation, applied: Applied
+) -> None:
+    actions = {step.host: step.action for step in wave}
+    nr.data.reset_failed_hosts()
+    chosen = nr.filter(filter_func=lambda host: host.name in actions)
+    results = chosen.run(task=carry_out, cluster=desired.cluster, observation=observation, actions=actions)
+    failed = {name: failure(multi) for name, multi in results.items() if multi.failed}
+    logs = _logs(chosen, desired, (step.host for step in wave if step.host in failed and step.action in STARTS))
+    for step in wave:
+        name = step.host
+        if name in failed:
+            became = {"status": StepStatus.FAILED, "error": str(failed[name]), "log": logs.get(name, [])}
+        else:
+            became = {"status": StepStatus.DONE, "seconds": results[name][0].result}
+        applied.steps.append(step_report(step, **({"diff": _diff(results[name])} | became)))
+        if step.action not in ("issue-certificate", "await-member"):
+            applied.changed.add(name)
+
+
+def _diff(results: MultiResult) -> str:
+    return next((one.diff for one in results if one.diff), "")
+
+
+def failure(results: MultiResult) -> BaseException:
+    """Return what made a task fail: the exception of the innermost subtask, which the outer ones only repeat."""
+    raised = [one.exception for one in results if one.failed and one.exception is not None]
+    return next((one for one in raised if not isinstance(one, NornirSubTaskError)), PlanRefused("the task failed"))
+
+
+def _logs(nr: Nornir, desired: Desired, hosts: Iterable[str]) -> dict[str, list[str]]:
+    """Return the last lines of the container's log on each host; none where they cannot be had."""
+    names = set(hosts)
+    if not names:
+        return {}
+    nr.data.reset_failed_hosts()
+    asked = nr.filter(filter_func=lambda host: host.name in names).run(task=container_log, cluster=desired.cluster)
+    return {name: [str(line) for line in multi[0].result] for name, multi in asked.items() if not multi.failed}

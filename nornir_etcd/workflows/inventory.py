@@ -1,0 +1,77 @@
+"""From Nornir's inventory to clusters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nornir.core.inventory import Inventory
+from nornir.init_nornir import load_inventory
+
+from nornir_etcd.cluster import load_clusters
+from nornir_etcd.exceptions import InventoryError
+from nornir_etcd.settings import HostVariables
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from nornir.core import Nornir
+    from nornir.core.inventory import Host
+
+    from nornir_etcd.cluster import Cluster
+
+GROUP = "etcd"
+"""A host is a member when it is in this group."""
+
+
+def whole_inventory(nr: Nornir) -> Inventory:
+    """Return the inventory with the members that a filter has taken out of it.
+
+    A filtered Nornir does not know what was filtered out, and planning from it would make a cluster of the hosts that
+    happen to be selected. The hosts that it has are taken as they are, changes made in memory included.
+    """
+    try:
+        loaded = load_inventory(nr.config)
+    except Exception:  # noqa: BLE001 - whatever an inventory plugin raises: this Nornir was not made from its config
+        return nr.inventory
+    missing = {name: host for name, host in loaded.hosts.items() if name not in nr.inventory.hosts}
+    if not missing:
+        return nr.inventory
+    ordered = {name: nr.inventory.hosts.get(name) or missing[name] for name in loaded.hosts}
+    ordered.update({name: host for name, host in nr.inventory.hosts.items() if name not in ordered})
+    return Inventory(hosts=ordered, groups=nr.inventory.groups, defaults=nr.inventory.defaults)  # type: ignore[arg-type]  # a dict is what Hosts is
+
+
+def variables(host: Host) -> HostVariables:
+    """Return a host's variables, nearest layer first, in Nornir's own order."""
+    layers = [(f"host {host.name}", host.data)]
+    layers += [(f"group {group.name}", group.data) for group in host.extended_groups()]
+    layers.append(("defaults", host.defaults.data))
+    return HostVariables(name=host.name, hostname=host.hostname, layers=tuple(layers))
+
+
+def clusters_in(
+    inventory: Inventory, overrides: Mapping[str, str] | None = None
+) -> tuple[tuple[Cluster, ...], tuple[str, ...]]:
+    """Return the clusters of an inventory, and warnings.
+
+    Raises:
+        InventoryError: with every fault of the inventory.
+    """
+    members = [variables(host) for host in inventory.hosts.values() if host.has_parent_group(GROUP)]
+    return load_clusters(members, overrides or {})
+
+
+def check_selection(inventory: Inventory, hosts: Collection[str]) -> None:
+    """Check that the selected hosts exist and that there are any.
+
+    Raises:
+        InventoryError: with every name that is no member.
+    """
+    members = [name for name, host in inventory.hosts.items() if host.has_parent_group(GROUP)]
+    unknown = [name for name in hosts if name not in members]
+    if unknown:
+        raise InventoryError(
+            *(f"--hosts: {name} is no host of the group {GROUP}; there are {', '.join(members)}" for name in unknown)
+        )
+    if not hosts:
+        raise InventoryError(f"the selection leaves no host of the group {GROUP}; there are {', '.join(members)}")

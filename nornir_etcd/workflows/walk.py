@@ -1,0 +1,204 @@
+"""The walk, once: observe, plan, apply, verify, report. Clusters go side by side, and fail alone."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from nornir.core import Nornir
+from nornir.core.inventory import Inventory
+from nornir.core.state import GlobalState
+
+from nornir_etcd.checks.evidence import Evidence, evidence
+from nornir_etcd.exceptions import NornirEtcdError
+from nornir_etcd.manifest import render
+from nornir_etcd.observe import observe
+from nornir_etcd.plan.planner import Desired, Difference, plan
+from nornir_etcd.report.members import member_reports
+from nornir_etcd.report.model import ClusterReport, Outcome, Report
+from nornir_etcd.tasks.certificates import store_of
+from nornir_etcd.workflows.apply import Applied, apply, step_report
+from nornir_etcd.workflows.inventory import check_selection, clusters_in, whole_inventory
+from nornir_etcd.workspace import manifest_template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    from nornir_etcd.cluster import Cluster
+    from nornir_etcd.observation import ClusterObservation
+    from nornir_etcd.plan.step import Plan
+    from nornir_etcd.report.model import Finding
+
+logger = logging.getLogger(__name__)
+
+MAX_SESSIONS = 50
+"""SSH sessions at once, over all clusters together (measured: 30 hosts take 0.42 s with 20, 0.37 s with 50)."""
+
+
+@dataclass(frozen=True)
+class Runbook:
+    """The differences that a run may act on, and the checks that end it."""
+
+    name: str
+    allowed: frozenset[Difference]
+    checks: tuple[Callable[[Evidence], Iterable[Finding]], ...]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the clusters of one run have in common."""
+
+    runbook: Runbook
+    scope: frozenset[str]
+    dry_run: bool
+    accept_downtime: bool
+    template: str
+
+
+def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
+    runbook: Runbook,
+    nr: Nornir,
+    *,
+    hosts: Collection[str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    dry_run: bool | None = None,
+    accept_downtime: bool = False,
+) -> Report:
+    """Walk every cluster that has one of the selected hosts.
+
+    Desired, observed and quorum always cover the whole cluster; the selection limits what may change.
+
+    Args:
+        runbook: what to act on.
+        nr: Nornir; where it is filtered, its hosts are the selection.
+        hosts: the selection; every host of `nr` where it is None.
+        overrides: variables above the inventory.
+        dry_run: stop after the plan; Nornir's own setting where it is None.
+        accept_downtime: a cluster of one member may be stopped.
+
+    Raises:
+        InventoryError: with every fault of the inventory; nothing has been touched.
+    """
+    started = datetime.now(tz=timezone.utc)
+    inventory = whole_inventory(nr)
+    clusters, warnings = clusters_in(inventory, overrides)
+    members = {member.name for cluster in clusters for member in cluster.members}
+    selected = [name for name in nr.inventory.hosts if name in members] if hosts is None else hosts
+    check_selection(inventory, selected)
+    run = _Run(
+        runbook=runbook,
+        scope=frozenset(selected),
+        dry_run=bool(nr.data.dry_run) if dry_run is None else dry_run,
+        accept_downtime=accept_downtime,
+        template=manifest_template(),
+    )
+    chosen = [cluster for cluster in clusters if any(member.name in run.scope for member in cluster.members)]
+    at_once = max(1, MAX_SESSIONS // max(len(cluster.members) for cluster in chosen))
+    with ThreadPoolExecutor(max_workers=min(at_once, len(chosen)), thread_name_prefix="cluster") as pool:
+        reports = list(pool.map(lambda cluster: _guarded(_only(nr, inventory, cluster, run), cluster, run), chosen))
+    return Report(
+        tool=f"nornir-etcd {version('nornir-etcd')}",
+        runbook=runbook.name,
+        dry_run=run.dry_run,
+        started_at=started,
+        finished_at=datetime.now(tz=timezone.utc),
+        warnings=list(warnings),
+        clusters=reports,
+    )
+
+
+def _only(nr: Nornir, inventory: Inventory, cluster: Cluster, run: _Run) -> Nornir:
+    """Return a Nornir with the hosts of one cluster and a state of its own.
+
+    Failed hosts are neither taken over from the caller nor left behind.
+    """
+    hosts = {member.name: inventory.hosts[member.name] for member in cluster.members}
+    return Nornir(
+        inventory=Inventory(hosts=hosts, groups=inventory.groups, defaults=inventory.defaults),  # type: ignore[arg-type]  # a dict is what Hosts is
+        config=nr.config,
+        data=GlobalState(dry_run=run.dry_run),
+        processors=nr.processors,
+        runner=nr.runner,
+    )
+
+
+@contextmanager
+def _closing(nr: Nornir) -> Iterator[None]:
+    """Close the connections that are opened meanwhile; those of the caller stay."""
+    before = {name: set(host.connections) for name, host in nr.inventory.hosts.items()}
+    try:
+        yield
+    finally:
+        for name, host in nr.inventory.hosts.items():
+            for connection in set(host.connections) - before[name]:
+                host.close_connection(connection)
+
+
+def _guarded(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
+    """Run one cluster; whatever goes wrong in it stays in its own report."""
+    try:
+        with _closing(nr):
+            return _run_cluster(nr, cluster, run)
+    except NornirEtcdError as error:
+        reason = str(error)
+    except Exception as error:  # a fault of the program must not take the other clusters' reports away
+        logger.exception("cluster %s", cluster.name)
+        reason = f"{cluster.name}: internal error: {type(error).__name__}: {error}; see the log"
+    members = member_reports(cluster, None, changed=(), now=datetime.now(tz=timezone.utc), error="not asked")
+    return ClusterReport(name=cluster.name, outcome=Outcome.FAILED, members=members, error=reason)
+
+
+def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
+    store = store_of(cluster)
+    content = store.read()
+    now = datetime.now(tz=timezone.utc)
+    manifests = {member.name: render(member, cluster, template=run.template) for member in cluster.members}
+    desired = Desired(cluster, manifests, run.scope, run.runbook.allowed, now, run.accept_downtime)
+    observation = observe(nr, cluster)
+    planned = plan(desired, observation, content)
+    if run.dry_run and run.runbook.allowed:
+        return _report(cluster, run, planned, Applied([step_report(s) for s in planned.steps]), observation, [])
+    applied = apply(nr, desired, planned, observation)
+    if applied.steps:
+        content, observation = store.read(), observe(nr, cluster)
+    issued = {name: pair.certificate for name, pair in content.leaves.items() if pair.certificate is not None}
+    seen = evidence(cluster, observation, issued, datetime.now(tz=timezone.utc))
+    findings = [finding for check in run.runbook.checks for finding in check(seen)]
+    return _report(cluster, run, planned, applied, observation, findings)
+
+
+def _report(  # noqa: PLR0913, PLR0917 - what a cluster's report is made of
+    cluster: Cluster,
+    run: _Run,
+    planned: Plan,
+    applied: Applied,
+    observation: ClusterObservation,
+    findings: list[Finding],
+) -> ClusterReport:
+    now = datetime.now(tz=timezone.utc)
+    return ClusterReport(
+        name=cluster.name,
+        outcome=_outcome(run, planned, applied),
+        members=member_reports(cluster, observation, changed=applied.changed, now=now),
+        plan=applied.steps,
+        refusals=list(planned.refusals),
+        notes=list(planned.notes),
+        findings=findings,
+    )
+
+
+def _outcome(run: _Run, planned: Plan, applied: Applied) -> Outcome:
+    if planned.refusals:
+        return Outcome.REFUSED
+    if applied.failed:
+        return Outcome.FAILED
+    if not run.runbook.allowed:
+        return Outcome.CHECKED
+    if not planned.steps:
+        return Outcome.UNCHANGED
+    return Outcome.PLANNED if run.dry_run else Outcome.CHANGED
