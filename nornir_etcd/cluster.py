@@ -193,8 +193,9 @@ def _check_cluster(cluster: Cluster, checked: Mapping[str, HostSettings]) -> tup
     elif count % 2 == 0:
         text = f"{count} members bear no more failures than {count - 1}; use an odd number (1, 3, 5 or 7)"
         warnings.append(Problem(subject, "", text))
-    relied_on = {"etcd_initial_cluster", "etcd_address"}
-    if all(checked[member.name].faulty.isdisjoint(relied_on) for member in cluster.members):
+    # A host whose deploy_name is faulty may be a member of this cluster.
+    relied_on = {"deploy_name", "etcd_initial_cluster", "etcd_address"}
+    if all(host.faulty.isdisjoint(relied_on) for host in checked.values()):
         problems += _disagreements(cluster)
     return problems, warnings
 

@@ -225,9 +225,10 @@ def test_an_initial_cluster_must_be_set_for_all_members_or_none() -> None:
     assert line.startswith("cluster example: etcd_initial_cluster: wanted the same on all members, found ")
 
 
-def test_no_disagreement_is_told_where_an_address_is_faulty() -> None:
-    (line,) = problems(hosts(3, {"etcd_initial_cluster": INITIAL}, m1={"etcd_address": "bad host"}))
-    assert line.startswith("master-1: etcd_address: wanted an IPv4 or IPv6 address or a DNS name")
+@pytest.mark.parametrize("fault", [{"etcd_address": "bad host"}, {"deploy_name": "a/b"}])
+def test_no_disagreement_is_told_where_a_member_is_uncertain(fault: dict[str, str]) -> None:
+    (line,) = problems(hosts(3, {"etcd_initial_cluster": INITIAL}, m1=fault))
+    assert line.startswith(f"master-1: {next(iter(fault))}: wanted ")
 
 
 def test_settings_travel_with_their_member() -> None:
