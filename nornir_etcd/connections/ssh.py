@@ -23,7 +23,7 @@ from nornir_etcd.connections.ssh_options import (
     host_key_options,
     merged_options,
 )
-from nornir_etcd.connections.ssh_proxy import Proxy
+from nornir_etcd.connections.ssh_socket import Proxy, open_socket
 from nornir_etcd.exceptions import (
     AuthenticationFailed,
     HostKeyChanged,
@@ -63,7 +63,7 @@ class RefuseUnknownKey(paramiko.MissingHostKeyPolicy):
         raise HostKeyUnknown(
             "unknown host key",
             host=hostname,
-            wanted=f"a key in {self.known_hosts}",
+            wanted=f"a key of {hostname} in {self.known_hosts}",
             found=_describe(key),
             remedy=f"compare it with the host's own (ssh-keygen -lf on the host), then add it to {self.known_hosts}",
         )
@@ -73,8 +73,7 @@ class LeanLinux(LinuxSSH):
     """netmiko's Linux session without its interactive shell.
 
     Commands run on exec channels of `remote_conn_pre` (see `nornir_etcd.remote`), so no shell is opened, no prompt is
-    waited for, and netmiko's `send_command` cannot be used on it. TCP_NODELAY is set where no proxy is used: without
-    it a connect waits some 40 ms for delayed acknowledgements.
+    waited for, and netmiko's `send_command` cannot be used on it.
     """
 
     _proxy: Proxy | None = None
@@ -97,7 +96,7 @@ class LeanLinux(LinuxSSH):
         parameters = self._connect_params_dict()
         try:
             if parameters["sock"] is None:
-                parameters["sock"] = _open_socket(parameters)
+                parameters["sock"] = open_socket(parameters["hostname"], parameters["port"], parameters["timeout"])
             client.connect(**parameters)
         except (paramiko.SSHException, OSError, EOFError) as cause:
             transport = client.get_transport()
@@ -247,12 +246,6 @@ def connect(host: Host, config: Config) -> LeanLinux:
                 error.host = host.name
                 raise
         return cast("LeanLinux", plugin.connection)
-
-
-def _open_socket(parameters: dict[str, Any]) -> socket.socket:
-    connection = socket.create_connection((parameters["hostname"], parameters["port"]), timeout=parameters["timeout"])
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
 
 
 def _load_key(host: str, path: str, passphrase: str | None) -> paramiko.PKey:

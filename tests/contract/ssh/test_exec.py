@@ -186,14 +186,18 @@ def test_every_login_shell_runs_the_command_line(shell: str) -> None:
         pytest.skip(f"{shell} is not installed")
     command = [shell, *(["sh"] if shell == "busybox" else []), "-c", COMMAND]
     stream = _stream("printf '%s\\n' \"it's $(take 3 2>/dev/null)\"; cat", b"abc" + BINARY)
-    done = subprocess.run(command, input=stream, capture_output=True, timeout=20, check=True)
+    done = subprocess.run(  # noqa: S603 - the shell under test
+        command, input=stream, capture_output=True, timeout=20, check=True
+    )
     assert done.stdout.partition(b"=\n")[2] == b"it's abc\n" + BINARY
 
 
 @pytest.mark.parametrize("cut", [1, 5, 100, 300])
 def test_a_script_that_arrives_in_part_is_not_started(tmp_path: Path, cut: int) -> None:
     stream = _stream("\n".join([f"echo x > {tmp_path}/file; rm {tmp_path}/other"] * 10), b"")
-    done = subprocess.run(["/bin/sh", "-c", COMMAND], input=stream[:-cut], capture_output=True, timeout=20, check=False)
+    done = subprocess.run(  # noqa: S603 - a shell
+        ["/bin/sh", "-c", COMMAND], input=stream[:-cut], capture_output=True, timeout=20, check=False
+    )
     assert done.returncode != 0
     assert list(tmp_path.iterdir()) == []
 
