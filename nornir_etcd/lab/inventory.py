@@ -28,7 +28,7 @@ def contents(
         "alt_host_keys": True,
         "alt_key_file": str(lab.known_hosts),
     }
-    group = {"data": groups.get("etcd", {}), "connection_options": {"netmiko": {"platform": "linux", "extras": extras}}}
+    etcd = {"connection_options": {"netmiko": {"platform": "linux", "extras": extras}}} | groups.get("etcd", {})
     return {
         "hosts": {
             node.name: {
@@ -41,7 +41,7 @@ def contents(
             for node in lab.nodes
             if hosts.get(node.name, {}) is not None
         },
-        "groups": groups | {"etcd": group},
+        "groups": groups | {"etcd": etcd},
         "defaults": {"data": defaults},
     }
 

@@ -280,7 +280,7 @@ class Lab:
 
         Args:
             directory: where to write; made if it is not there.
-            groups: data of the group `etcd` under that name, and further groups as groups.yaml has them.
+            groups: as groups.yaml has them; what is said of `etcd` ({"data": ...}) is added to the lab's own.
             hosts: data of single hosts, by name; a host that is mapped to None is left out.
             defaults: data of the defaults.
             ipv6: give the hosts' IPv6 addresses.
