@@ -144,6 +144,7 @@ class Lab:
         self._each(lambda machine: self._bear(machine, build, login_key))
         self._write_known_hosts()
         self._each(Machine.wait)
+        registry.wait()
         if self._preload:
             images = [births.PAUSE_IMAGE, *(f"{births.ETCD_IMAGE}:{tag}" for tag in build.tags)]
             self._each(lambda machine: machine.pull(images))
@@ -216,8 +217,7 @@ class Lab:
         """
         machine = self._machine(node)
         machine.boot()
-        if node != REGISTRY:
-            machine.wait()
+        machine.wait()
 
     def is_running(self, node: str) -> bool:
         """Tell whether a host is switched on."""

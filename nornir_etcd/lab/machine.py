@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 READY_TIMEOUT = 60
 WIPE_TIMEOUT = 60
+SSH, HTTPS = 22, 443
 PULL_TIMEOUT = 120
 
 
@@ -85,23 +86,30 @@ class Machine:
         network.plug(self.index, self.number, self.init())
 
     def wait(self) -> None:
-        """Wait until sshd and containerd's CRI answer.
+        """Wait until it serves: the registry its port, a node sshd and containerd's CRI.
 
         Raises:
-            LabError: they do not in time.
+            LabError: it does not in time.
         """
         deadline = time.monotonic() + READY_TIMEOUT
         while True:
             try:
-                with socket.create_connection((network.address(self.index, self.number), 22), timeout=2) as connection:
-                    connection.recv(1)
-                call("Version", path=self._gateway(), timeout=5)
+                self._knock()
             except (OSError, RuntimeCallError) as error:  # noqa: PERF203 - a retry
                 if time.monotonic() > deadline:
-                    raise self._error(f"wanted sshd and containerd within {READY_TIMEOUT} s, found {error}") from None
+                    raise self._error(f"wanted its services within {READY_TIMEOUT} s, found {error}") from None
                 time.sleep(0.03)
             else:
                 return
+
+    def _knock(self) -> None:
+        registry = self.number == network.REGISTRY_HOST
+        place = (network.address(self.index, self.number), HTTPS if registry else SSH)
+        with socket.create_connection(place, timeout=2) as connection:
+            if registry:
+                return
+            connection.recv(1)
+        call("Version", path=self._gateway(), timeout=5)
 
     def _gateway(self) -> str:
         return f"{self.root()}{GATEWAY_SOCKET}"
