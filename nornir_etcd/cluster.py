@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nornir_etcd.exceptions import InventoryError
@@ -61,7 +61,7 @@ class Member:
 
     name: str
     address: str
-    settings: Settings
+    settings: Settings = field(repr=False)  # Nornir logs the arguments of every task
 
     @property
     def client_url(self) -> str:

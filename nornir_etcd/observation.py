@@ -18,9 +18,6 @@ class Unknown:
 
     reason: str
 
-    def __bool__(self) -> bool:
-        return False
-
 
 Maybe = Union[T, Unknown]  # noqa: UP007 - a generic alias with a TypeVar needs Union on Python 3.10
 

@@ -81,7 +81,7 @@ def observe_endpoint(task: Task, cluster: Cluster) -> Result:
     member = cluster.member(task.host.name)
     client_port, served_client = _port(member.address, CLIENT_PORT)
     peer_port, served_peer = _port(member.address, PEER_PORT)
-    asked = ask(task.host, task.nornir.config, member) if client_port else _silent(served_client)
+    asked = ask(task.host, task.nornir.config, member) if client_port is True else _silent(served_client)
     seen = replace(
         asked, client_port=client_port, peer_port=peer_port, served_client=served_client, served_peer=served_peer
     )
@@ -147,8 +147,8 @@ def observe(nr: Nornir, cluster: Cluster) -> ClusterObservation:
     """
     nr.data.reset_failed_hosts()
     with ThreadPoolExecutor(max_workers=2) as pool:
-        hosts = pool.submit(nr.run, task=observe_host, cluster=cluster)
-        endpoints = pool.submit(nr.run, task=observe_endpoint, cluster=cluster)
+        hosts = pool.submit(nr.run, task=observe_host, severity_level=logging.DEBUG, cluster=cluster)
+        endpoints = pool.submit(nr.run, task=observe_endpoint, severity_level=logging.DEBUG, cluster=cluster)
     return ClusterObservation(
         taken_at=time.time(),
         hosts=_collect(hosts.result(), lambda name, why: HostObservation(host=name, error=why)),

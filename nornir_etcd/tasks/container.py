@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 PULL_DEADLINE = 600.0
 """Seconds for an image of some 65 MB over a slow line."""
-LOG_LINES = 20
+LOG_LINES = 400
+"""Lines that are read of a log: more than etcd's whole usage text, which it prints after naming a flag it refuses."""
+SHOWN_HEAD, SHOWN_TAIL = 3, 17
 LOG_DEADLINE = 15.0
 HEALTH_PAUSE = 0.1
 """Seconds between looks at the member; an election takes one to two."""
@@ -133,7 +135,7 @@ def _refuse_crash_loop(task: Task, cluster: Cluster, member: Member) -> None:
 
 
 def container_log(task: Task, cluster: Cluster) -> Result:
-    """Return the last lines of the log of the newest etcd container; none where there is no container.
+    """Return the lines that tell of the log of the newest etcd container: its last, and its first where it is short.
 
     Args:
         task: Nornir's.
@@ -148,4 +150,11 @@ def container_log(task: Task, cluster: Cluster) -> Result:
         return Result(task.host, result=[])
     script = runtime(member.settings.container_runtime).last_lines(container.id, LOG_LINES)
     done = run_script(task.host, task.nornir.config, script, deadline=LOG_DEADLINE, check=False, purpose="log of etcd")
-    return Result(task.host, result=done.stdout.decode(errors="replace").splitlines()[-LOG_LINES:])
+    return Result(task.host, result=_telling(done.stdout.decode(errors="replace").splitlines()))
+
+
+def _telling(lines: list[str]) -> list[str]:
+    if len(lines) <= SHOWN_HEAD + SHOWN_TAIL:
+        return lines
+    head = [*lines[:SHOWN_HEAD], "..."] if len(lines) < LOG_LINES else []
+    return [*head, *lines[-SHOWN_TAIL:]]

@@ -1,0 +1,262 @@
+"""Deploy on real hosts: a cluster from nothing, and changes to one that lives."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.workspace import ETCDCTL, MANIFEST, Workspace
+
+if TYPE_CHECKING:
+    from nornir_etcd.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+NODES = ("node-1", "node-2", "node-3")
+
+
+@pytest.fixture
+def workspace(fresh_lab: Lab, tmp_path: Path) -> Workspace:
+    made = Workspace(fresh_lab, tmp_path)
+    made.inventory()
+    return made
+
+
+def keys(directory: Path) -> list[str]:
+    """The base64 lines of every private key in a folder: any of them elsewhere is a leak."""
+    lines: list[str] = []
+    for path in directory.rglob("*-key.pem"):
+        lines += [line for line in path.read_text().splitlines() if line and not line.startswith("-----")]
+    assert lines
+    return lines
+
+
+def arguments_of_all_processes() -> str:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return "\n".join(found)
+
+
+def test_empty_hosts_become_a_healthy_cluster_and_a_second_run_changes_nothing(workspace: Workspace) -> None:
+    lab = workspace.lab
+    process = workspace.start("deploy", "-v", "--output", str(workspace.directory / "report.json"))
+    seen = ""
+    ends = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < ends:
+        seen += arguments_of_all_processes()
+        time.sleep(0.02)
+    first = workspace.finish(process)
+    assert first.code == 0, first.out + first.err
+    assert first.cluster["outcome"] == "changed"
+    assert [member["healthy"] for member in first.cluster["members"]] == [True, True, True]
+    assert sorted(member["role"] for member in first.cluster["members"]) == ["follower", "follower", "leader"]
+    assert {finding["severity"] for finding in first.cluster["findings"]} == {"ok"}
+    assert len(first.steps("pull-image")) == 3
+
+    members = lab.run("node-2", f"{ETCDCTL} member list -w table").stdout
+    assert members.count("started") == 3
+    health = lab.run("node-3", f"{ETCDCTL} endpoint health --cluster")
+    assert (health.stdout + health.stderr).count("is healthy") == 3
+
+    secrets = keys(workspace.directory / "certs")
+    texts = {
+        "arguments": seen,
+        "log": (workspace.directory / "nornir.log").read_text(),
+        "report": (workspace.directory / "report.json").read_text(),
+        "output": first.out + first.err,
+        "arguments on hosts": lab.run("node-1", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout,
+    }
+    for where, text in texts.items():
+        assert not [line for line in secrets if line in text], f"key material in the {where}"
+    assert "paramiko" in texts["log"]  # the log is at DEBUG, so it could have told
+
+    before, containers = {node: workspace.fingerprint(node) for node in NODES}, workspace.containers()
+    assert all(containers.values())
+    second = workspace.deploy()
+    assert second.cluster["outcome"] == "unchanged"
+    assert second.cluster["plan"] == []
+    assert second.report["changed"] is False
+    assert {node: workspace.fingerprint(node) for node in NODES} == before
+    assert workspace.containers() == containers
+
+
+def test_files_on_hosts_and_controller_have_the_modes_that_keep_keys_secret(workspace: Workspace) -> None:
+    workspace.deploy()
+    for node in NODES:
+        modes = workspace.lab.run(
+            node,
+            "stat -L -c '%a %n' /etc/kubernetes/pki/etcd /etc/kubernetes/pki/etcd-key.pem /etc/kubernetes/pki/etcd.pem "
+            f"/etc/kubernetes/manifests {MANIFEST} /var/lib/etcd /var/lib/etcd/member",
+        ).stdout.split()
+        assert modes[::2] == ["700", "600", "644", "700", "600", "700", "700"]
+        assert workspace.lab.run(node, "find /etc/kubernetes -name '*-key.pem' | wc -l").stdout.strip() == "3"
+        assert workspace.lab.run(node, "find / -xdev -name ca-key.pem | wc -l").stdout.strip() == "0"
+        own = (workspace.directory / f"certs/example/members/{node}-key.pem").read_text()
+        assert workspace.lab.run(node, "cat /etc/kubernetes/pki/etcd-key.pem").stdout == own
+    for path in (workspace.directory / "certs").rglob("*"):
+        if path.is_dir() or path.name.endswith("-key.pem"):
+            assert oct(path.stat().st_mode & 0o777) == ("0o700" if path.is_dir() else "0o600"), path
+
+
+def test_a_changed_setting_restarts_one_member_at_a_time_the_leader_last(workspace: Workspace) -> None:
+    first = workspace.deploy()
+    leader = next(member["name"] for member in first.cluster["members"] if member["role"] == "leader")
+    before = workspace.containers()
+    planned = workspace.deploy("--set", "etcd_quota_backend_bytes=3221225472", "--dry-run")
+    assert workspace.containers() == before
+    assert planned.cluster["outcome"] == "planned"
+    assert '+    - "--quota-backend-bytes=3221225472"' in planned.steps("replace-manifest")[0]["diff"]
+    run = workspace.deploy("--set", "etcd_quota_backend_bytes=3221225472")
+    steps = run.steps("replace-manifest")
+    assert [step["host"] for step in steps][-1] == leader
+    assert {step["host"] for step in steps} == set(NODES)
+    assert all("2 of 3 voters stay" in step["margin"] for step in steps)
+    after = workspace.containers()
+    assert not set(before.values()) & set(after.values())
+    started = [workspace.created(step["host"], after[step["host"]]) for step in steps]
+    assert started == sorted(started)
+    assert workspace.deploy("--set", "etcd_quota_backend_bytes=3221225472").cluster["outcome"] == "unchanged"
+
+
+def test_a_flag_that_etcd_refuses_stops_the_roll_at_the_first_follower_and_shows_its_log(workspace: Workspace) -> None:
+    first = workspace.deploy()
+    leader = next(member["name"] for member in first.cluster["members"] if member["role"] == "leader")
+    bad = ("--set", 'etcd_extra_args={"no-such-flag": "1"}', "--set", "etcd_health_timeout=20")
+    run = workspace.deploy(*bad, code=3)
+    done, failed, skipped = (
+        [s for s in run.cluster["plan"] if s["status"] == x] for x in ("done", "failed", "skipped")
+    )
+    assert (len(done), len(failed), len(skipped)) == (0, 1, 2)
+    assert failed[0]["host"] != leader
+    assert any("no-such-flag" in line for line in failed[0]["log"])
+    assert sum(member["healthy"] is True for member in run.cluster["members"]) == 2
+    again = workspace.deploy()
+    assert [step["host"] for step in again.cluster["plan"]] == [failed[0]["host"]]
+    assert workspace.verify().code == 0
+
+
+def test_a_host_that_only_one_member_may_change_changes_alone(workspace: Workspace) -> None:
+    refused = workspace.deploy("--hosts", "node-1", code=3)
+    assert "bootstrapped whole" in refused.cluster["refusals"][0]
+    assert not any(workspace.containers().values())
+    workspace.deploy()
+    run = workspace.deploy("--hosts", "node-2", "--set", "etcd_snapshot_count=20000")
+    assert [step["host"] for step in run.cluster["plan"]] == ["node-2"]
+    manifest = workspace.lab.run("node-2", f"cat {MANIFEST}").stdout
+    assert all(f"{node}=https://" in manifest for node in NODES)
+    assert "snapshot-count=10000" in workspace.lab.run("node-1", f"cat {MANIFEST}").stdout
+
+
+def test_a_killed_bootstrap_is_completed_by_the_same_command(workspace: Workspace) -> None:
+    log = workspace.directory / "nornir.log"
+    for struck in ("task 'place_files'", "task 'write_manifest'", "task 'await_member'"):
+        log.unlink(missing_ok=True)
+        for node in NODES:
+            workspace.lab.wipe(node)
+        process = workspace.start("deploy")
+        ends = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < ends:
+            if log.exists() and struck in log.read_text():
+                break
+            time.sleep(0.005)
+        process.kill()
+        process.wait(timeout=30)
+        assert process.returncode == -9, "the run ended before it was struck"
+        run = workspace.deploy()
+        assert [member["healthy"] for member in run.cluster["members"]] == [True, True, True]
+        assert workspace.deploy().cluster["outcome"] == "unchanged"
+
+
+def test_deploy_works_with_the_pace_of_a_real_kubelet(workspace: Workspace) -> None:
+    workspace.lab.set_delay("7-17")
+    try:
+        workspace.deploy()
+        run = workspace.deploy("--set", "etcd_snapshot_count=20000")
+        assert all(step["seconds"] >= 7 for step in run.steps("replace-manifest"))
+        assert all(member["healthy"] for member in run.cluster["members"])
+    finally:
+        workspace.lab.set_delay("0.2")
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_the_oldest_and_the_newest_version_of_the_lab_are_deployed(workspace: Workspace, which: int) -> None:
+    tag = workspace.lab.versions[which]
+    workspace.inventory(data={"etcd_version": tag})
+    run = workspace.deploy()
+    assert {member["version"] for member in run.cluster["members"]} == {tag.partition("-")[0]}
+    assert workspace.deploy().cluster["outcome"] == "unchanged"
+    other = next(one for one in workspace.lab.versions if one != tag)
+    refused = workspace.deploy("--set", f"etcd_version={other}", code=3)
+    assert all("upgrade" in line for line in refused.cluster["refusals"])
+    assert len(refused.cluster["refusals"]) == 3
+
+
+def test_ipv6_addresses_work_in_urls_and_certificates(workspace: Workspace) -> None:
+    if not workspace.lab.nodes[0].address6:
+        pytest.skip("the kernel has no IPv6")
+    workspace.inventory(ipv6=True)
+    run = workspace.deploy()
+    assert all(member["healthy"] for member in run.cluster["members"])
+    assert workspace.deploy().cluster["outcome"] == "unchanged"
+    assert workspace.lab.run("node-1", f"{ETCDCTL} member list -w table").stdout.count("started") == 3
+
+
+def test_the_runbook_scripts_do_what_the_commands_do(workspace: Workspace) -> None:
+    repository = Path(__file__).parents[2]
+    for name, outcome in (("certs", "changed"), ("deploy", "changed"), ("verify", "checked")):
+        script = str(repository / "runbooks" / f"{name}.py")
+        output = workspace.directory / "report.json"
+        output.unlink(missing_ok=True)
+        python = str(repository / ".venv/bin/python") if (repository / ".venv").exists() else "python3"
+        run = workspace.finish(workspace.launch(python, script, "--output", str(output)))
+        assert run.code == 0, run.out + run.err
+        assert run.cluster["outcome"] == outcome
+        assert run.report["runbook"] == name
+
+
+def test_an_image_that_is_nowhere_fails_with_its_reason_and_leaves_no_manifest(workspace: Workspace) -> None:
+    run = workspace.deploy("--set", "registry_project=nowhere", code=3)
+    failed = [step for step in run.cluster["plan"] if step["status"] == "failed"]
+    assert {step["action"] for step in failed} == {"pull-image"}
+    assert all("nowhere/etcd" in step["error"] for step in failed)
+    assert workspace.lab.run("node-1", "ls /etc/kubernetes/manifests").stdout == ""
+    assert workspace.deploy().cluster["outcome"] == "changed"
+
+
+def test_new_certificates_are_served_without_a_restart(workspace: Workspace) -> None:
+    workspace.deploy()
+    containers = workspace.containers()
+    run = workspace.run("certs", "--set", 'etcd_extra_sans=["etcd.example.org"]')
+    assert run.code == 0, run.out + run.err
+    assert len(run.steps("issue-certificate")) == 3
+    assert len(run.steps("place-files")) == 3
+    assert not run.findings("cert.served.client", "critical")
+    assert workspace.containers() == containers
+    shown = subprocess.run(
+        ["openssl", "s_client", "-connect", f"{workspace.lab.nodes[0].address}:2379"],  # noqa: S607 - from PATH
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    ).stdout
+    pem = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", shown, re.DOTALL)
+    assert pem is not None
+    text = subprocess.run(
+        ["openssl", "x509", "-noout", "-text"],
+        input=pem[0],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,  # noqa: S607
+    ).stdout
+    assert "DNS:etcd.example.org" in text
