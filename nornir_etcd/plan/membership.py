@@ -84,20 +84,31 @@ def _foreign_data(
     remedy = "it is left untouched; if it is not needed, move it aside"
     entry = state.entry(member)
     if state.live is not None:
-        if entry is not None and (data.cluster_id, data.node_id) != (state.live.cluster_id, entry.id):
-            wanted = f"member {hexadecimal(entry.id)} of cluster {hexadecimal(state.live.cluster_id)}"
-            yield f"{where}: wanted {wanted}, {found}; {remedy}"
+        live = f"cluster {hexadecimal(state.live.cluster_id)}"
+        if entry is None:
+            yield f"{where}: wanted none, since it is no member of {live}, {found}; {remedy}"
+        elif (data.cluster_id, data.node_id) != (state.live.cluster_id, entry.id):
+            yield f"{where}: wanted member {hexadecimal(entry.id)} of {live}, {found}; {remedy}"
         return
     cluster_id, member_ids = bootstrap_ids(cluster)
     if (data.cluster_id, data.node_id) == (cluster_id, member_ids[member.name]):
         return
-    # A cluster that has grown since its bootstrap has other IDs: then all its members must at least agree.
-    others = [host.data for host in observation.hosts.values() if not isinstance(host.data, Unknown)]
-    agree = {other.cluster_id for other in others} == {data.cluster_id}
-    distinct = len({other.node_id for other in others}) == len(cluster.members)
-    if not (state.life == "down" and agree and distinct):
+    swapped = data.node_id in {number for name, number in member_ids.items() if name != member.name}
+    if swapped or not _may_have_grown(member, data, observation):
         wanted = f"member {hexadecimal(member_ids[member.name])} of cluster {hexadecimal(cluster_id)}, or an empty one"
         yield f"{where}: wanted {wanted}, {found}; {remedy}"
+
+
+def _may_have_grown(member: Member, data: DataDirectory, observation: ClusterObservation) -> bool:
+    """Whether data with other IDs than a bootstrap yields may be the member's all the same.
+
+    A cluster that has grown since its bootstrap has other IDs, and so has a member that was replaced. Then the manifest
+    is there, and all hosts that answer hold data, of one cluster and of different members.
+    """
+    known = [host.data for host in observation.hosts.values() if not isinstance(host.data, Unknown)]
+    agree = {one.cluster_id for one in known} == {data.cluster_id}
+    distinct = len({one.node_id for one in known}) == len(known)
+    return agree and distinct and has_manifest(member, observation.hosts[member.name])
 
 
 def _lost_data(member: Member, host: HostObservation, state: ClusterState) -> Iterator[str]:
@@ -115,8 +126,10 @@ def _lost_data(member: Member, host: HostObservation, state: ClusterState) -> It
             f"{member.name}: {path} is gone or empty, but the manifest is there: the member lost its data and must not "
             "start empty; restore its data, or remove the manifest of every member to begin a new cluster"
         )
-    elif state.life == "starting" and not guarded:
+    elif not guarded and (state.life == "starting" or entry is not None):
+        # An entry without client URLs does not prove that the member has never voted; the guard does.
+        remedy = "bring the other members up first" if entry is None else MEMBERS
         yield (
             f"{member.name}: {path} is absent or empty while other members of the cluster have data or a manifest, "
-            "and no bootstrap was begun here; bring the other members up first"
+            f"and no bootstrap was begun here; {remedy}"
         )

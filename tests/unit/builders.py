@@ -1,0 +1,364 @@
+"""A cluster in memory for tests of what decides: it is observed as hosts are, and steps change it as they would.
+
+It knows of etcd what the plans hang on: a member without its guard does not start, a guard becomes data with the IDs of
+the bootstrap, and nobody answers a linearizable read without a quorum of members that run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nornir_etcd.cluster import Cluster, Member, load_clusters, quorum
+from nornir_etcd.layout import CA, CERTIFICATE, CERTIFICATE_MODE, KEY, KEY_MODE, layout
+from nornir_etcd.manifest import render
+from nornir_etcd.observation import (
+    Alarm,
+    ClusterObservation,
+    Container,
+    DataDirectory,
+    EndpointObservation,
+    FileState,
+    HostObservation,
+    Maybe,
+    MemberInfo,
+    MemberList,
+    MemberStatus,
+    Unknown,
+)
+from nornir_etcd.pki.authority import Authority, make_authority
+from nornir_etcd.pki.leaf import LeafRequest, issue
+from nornir_etcd.plan.certs import controller_request, leaf_request
+from nornir_etcd.plan.identity import bootstrap_ids
+from nornir_etcd.plan.planner import Desired, Difference, plan
+from nornir_etcd.settings import HostVariables
+from nornir_etcd.signers.local import Pair, StoreContent
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from nornir_etcd.plan.step import Plan, Step
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+TEMPLATE = (Path(__file__).parents[2] / "templates" / "etcd.yaml.j2").read_text(encoding="utf-8")
+
+ABSENT, EMPTY, GUARD = DataDirectory("absent"), DataDirectory("empty"), DataDirectory("guard", content=("member",))
+SILENT = Unknown("the port refuses connections")
+DEPLOY: frozenset[Difference] = frozenset({"certificates", "manifests"})
+
+
+def make_cluster(size: int = 3, **data: Any) -> Cluster:
+    """Return master-1 to master-SIZE at 192.0.2.11 and up, with group variables."""
+    hosts = [
+        HostVariables(f"master-{number}", f"192.0.2.{10 + number}", (("group etcd", data),))
+        for number in range(1, size + 1)
+    ]
+    (cluster,), _ = load_clusters(hosts)
+    return cluster
+
+
+@cache
+def authority() -> Authority:
+    """Return the CA of all clusters here."""
+    return make_authority("example CA", now=NOW)
+
+
+def pair(by: Authority, request: LeafRequest, now: datetime = NOW) -> Pair:
+    """Return a real certificate and key."""
+    leaf = issue(by, request, now=now)
+    return Pair(leaf.certificate_pem, leaf.key_pem)
+
+
+def empty_store() -> StoreContent:
+    """Return the controller's folder before the first run."""
+    return StoreContent(Path("certs/example"), Pair(), {}, Pair())
+
+
+def full_store(cluster: Cluster) -> StoreContent:
+    """Return the controller's folder with everything in it that the cluster wants."""
+    ca = Pair(authority().pem, b"its key is not looked at")
+    leaves = {member.name: pair(authority(), leaf_request(member)) for member in cluster.members}
+    return StoreContent(Path("certs/example"), ca, leaves, pair(authority(), controller_request(cluster)))
+
+
+@dataclass
+class Node:
+    """One host and the member on it."""
+
+    member: Member
+    data: Maybe[DataDirectory] = ABSENT
+    manifest: str | None = None
+    manifest_age: float = 86400.0  # seconds
+    placed: tuple[Pair, bytes] | None = None  # certificate and key, CA: what {ca_dir}/etcd holds
+    ca: bytes | None = None  # {ca_dir}/ca.pem
+    images: Maybe[frozenset[str]] = frozenset()
+    error: Unknown | None = None
+    up: bool = False  # the process runs, with or without a quorum
+    published: bool = False  # its entry in the member list has client URLs
+    restarts: int = 0
+    version: str = "3.5.16"
+    files: dict[str, FileState] = field(default_factory=dict)  # instead of what follows from the above
+
+    @property
+    def name(self) -> str:
+        """The host's name."""
+        return self.member.name
+
+    def bootstrapped(self, cluster: Cluster) -> DataDirectory:
+        """Return the data that a bootstrap leaves on this host."""
+        cluster_id, members = bootstrap_ids(cluster)
+        return DataDirectory("member", members[self.name], cluster_id, ("member",))
+
+    def observed_files(self) -> dict[str, FileState]:
+        """Return the state of every observed path."""
+        paths = layout(self.member.settings)
+        states = {path: FileState("absent") for path in paths.observed}
+        if self.placed:
+            (leaf, ca) = self.placed
+            contents = ((CERTIFICATE, leaf.certificate), (KEY, leaf.key), (CA, ca))
+            states[paths.etcd] = FileState("directory", mode=0o700, owner="0:0")
+            states[f"{paths.etcd}/..data"] = FileState("link", mode=0o755, target="..20261122")
+            for name, content in contents:
+                mode = KEY_MODE if name == KEY else CERTIFICATE_MODE
+                path = f"{paths.etcd}/{name}"
+                states[path] = FileState("link", mode, sha256=digest(content), target=f"..data/{name}")
+                if path in paths.modes and f"{paths.ca_dir}/{name}" in paths.links:
+                    target = paths.links[f"{paths.ca_dir}/{name}"]
+                    states[f"{paths.ca_dir}/{name}"] = FileState("link", mode, sha256=digest(content), target=target)
+        if self.ca is not None:
+            states[paths.ca] = FileState("file", mode=0o644, sha256=digest(self.ca))
+        if self.manifest is not None:
+            states[paths.manifests] = FileState("directory", mode=0o700)
+            states[paths.manifest] = FileState("file", mode=0o600, mtime=NOW.timestamp() - self.manifest_age)
+        if not isinstance(self.data, Unknown) and self.data.state != "absent":
+            states[paths.data] = FileState("directory", mode=0o700)
+        return states | self.files
+
+    def observed_texts(self) -> dict[str, str]:
+        """Return the content of every file that is read."""
+        paths = layout(self.member.settings)
+        certificate = self.placed[0].certificate if self.placed else None
+        found = {
+            paths.ca: self.ca,
+            f"{paths.etcd}/{CERTIFICATE}": certificate,
+            paths.manifest: self.manifest.encode() if self.manifest is not None else None,
+        }
+        return {path: content.decode() for path, content in found.items() if content is not None}
+
+    def containers(self) -> tuple[Container, ...]:
+        """Return the container that runs, or the one that does not."""
+        if self.manifest is None:
+            return ()
+        state = "CONTAINER_RUNNING" if self.up else "CONTAINER_EXITED"
+        image = f"sha256:{self.member.settings.etcd_image}"
+        return (Container(f"{self.name}-{self.restarts}", state, f"etcd-{self.name}", 0, image, 1),)
+
+
+def digest(content: bytes | None) -> str:
+    """Return the SHA-256 of a file's content."""
+    return hashlib.sha256(content or b"").hexdigest()
+
+
+class World:
+    """The hosts of one cluster, the controller's folder, and what is wanted."""
+
+    def __init__(self, size: int = 3, store: StoreContent | None = None, **data: Any) -> None:
+        self.cluster = make_cluster(size, **data)
+        self.store = store or empty_store()
+        self.nodes = {member.name: Node(member) for member in self.cluster.members}
+        self.wanted = {m.name: render(m, self.cluster, template=TEMPLATE) for m in self.cluster.members}
+        self.entries: dict[str, MemberInfo] = {}  # of the live list: in place of what the inventory has, by name
+        self.unlisted: frozenset[str] = frozenset()  # not in the live list
+        self.more: tuple[MemberInfo, ...] = ()  # in the live list besides
+        self.alarms: Maybe[tuple[Alarm, ...]] = ()
+        self.leads = "master-2"  # where it runs
+        self.seen: ClusterObservation | None = None  # what the controller sees, in place of what is there
+        self.done: list[Step] = []
+
+    def __getitem__(self, number: int) -> Node:
+        return self.nodes[f"master-{number}"]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all hosts."""
+        return frozenset(self.nodes)
+
+    @property
+    def voters(self) -> int:
+        """How many members vote."""
+        return sum(not info.is_learner for info in self.live_list())
+
+    @property
+    def running(self) -> frozenset[str]:
+        """The hosts whose member runs."""
+        return frozenset(node.name for node in self.nodes.values() if node.up)
+
+    @property
+    def has_quorum(self) -> bool:
+        """Whether those who run are a quorum."""
+        return len(self.running) >= quorum(self.voters)
+
+    @property
+    def leader(self) -> str:
+        """The host of the leader; empty without a quorum."""
+        if not self.has_quorum:
+            return ""
+        return self.leads if self.leads in self.running else min(self.running)
+
+    def entry(self, node: Node) -> MemberInfo:
+        """Return the member's entry in the member list."""
+        _, ids = bootstrap_ids(self.cluster)
+        urls = (node.member.client_url,) if node.published else ()
+        info = MemberInfo(ids[node.name], node.name, (node.member.peer_url,), urls, is_learner=False)
+        return self.entries.get(node.name, info)
+
+    def live_list(self) -> tuple[MemberInfo, ...]:
+        """Return the member list, as etcd would answer with a quorum."""
+        listed = (self.entry(node) for node in self.nodes.values() if node.name not in self.unlisted)
+        return (*listed, *self.more)
+
+    def observe(self) -> ClusterObservation:
+        """Return what the controller sees."""
+        hosts = {name: self._host(node) for name, node in self.nodes.items()}
+        endpoints = {name: self._endpoint(node) for name, node in self.nodes.items()}
+        return ClusterObservation(NOW.timestamp(), hosts, endpoints)
+
+    def plan(
+        self,
+        scope: Collection[str] | None = None,
+        *,
+        allowed: frozenset[Difference] = DEPLOY,
+        accept_downtime: bool = False,
+    ) -> Plan:
+        """Return the plan, held to what holds for every plan."""
+        scoped = self.names if scope is None else frozenset(scope)
+        desired = Desired(self.cluster, self.wanted, scoped, allowed, NOW, accept_downtime)
+        planned = plan(desired, self.seen or self.observe(), self.store)
+        assert not (planned.refusals and planned.steps)
+        assert all("\n" not in reason for reason in planned.refusals)
+        assert all(wave for wave in planned.waves)
+        assert len({step.id for step in planned.steps}) == len(planned.steps)
+        assert {step.host for step in planned.steps} <= scoped | {""}
+        return planned
+
+    def refusals(self, scope: Collection[str] | None = None, *, accept_downtime: bool = False) -> str:
+        """Return why a deploy is refused, as lines; there must be a reason, and no step."""
+        planned = self.plan(scope, accept_downtime=accept_downtime)
+        assert planned.refusals
+        return "\n".join(planned.refusals)
+
+    def carry_out(self, planned: Plan, *, waves: int | None = None) -> None:
+        """Change the world as the first waves of a plan would."""
+        for wave in planned.waves[:waves]:
+            for step in wave:
+                self.carry_out_step(step)
+            for step in wave:
+                if step.action in {"start-member", "await-member", "replace-manifest"}:
+                    assert self.nodes[step.host].up, step
+                    assert self.has_quorum, f"{step.id}: nobody answers a linearizable read"
+                    self.nodes[step.host].published = True
+
+    def carry_out_step(self, step: Step) -> None:
+        """Change the world as one step would; starting members are not waited for."""
+        self.done.append(step)
+        if step.action == "make-ca":
+            self.store = replace(self.store, ca=Pair(authority().pem, b"key"))
+        elif step.action == "issue-client":
+            self.store = replace(self.store, client=pair(authority(), controller_request(self.cluster)))
+        elif step.action == "issue-certificate":
+            leaf = pair(authority(), leaf_request(self.nodes[step.host].member))
+            self.store = replace(self.store, leaves=self.store.leaves | {step.host: leaf})
+        else:
+            self._on_host(self.nodes[step.host], step)
+
+    def _on_host(self, node: Node, step: Step) -> None:
+        if step.action == "pull-image":
+            assert not isinstance(node.images, Unknown)
+            node.images |= {node.member.settings.etcd_image}
+        elif step.action in {"place-files", "prepare-member"}:
+            assert self.store.ca.certificate is not None
+            node.placed = (self.store.leaves[node.name], self.store.ca.certificate)
+            node.ca = node.ca or self.store.ca.certificate
+            if step.action == "prepare-member":
+                assert node.data in {ABSENT, EMPTY}, "only an absent or empty directory is prepared"
+                node.data = GUARD
+        else:
+            if step.action != "await-member":
+                assert step.diff
+                node.manifest, node.manifest_age = self.wanted[node.name], 0.0
+                node.restarts += 1
+            self.start(node)
+
+    def start(self, node: Node) -> None:
+        """Start the member as a kubelet would: only where the guard, or the data behind it, is there."""
+        assert node.manifest is not None
+        assert not isinstance(node.data, Unknown)
+        assert node.data.state in {"guard", "member"}, f"{node.name}: the kubelet does not start it"
+        assert node.placed is not None
+        assert node.images
+        if node.data.state == "guard":
+            node.data = node.bootstrapped(self.cluster)
+        node.up = True
+
+    def _host(self, node: Node) -> HostObservation:
+        if node.error is not None:
+            return HostObservation(node.name, error=node.error)
+        images = node.images
+        return HostObservation(
+            host=node.name,
+            uid=0,
+            hostname=node.name,
+            clock=NOW.timestamp(),
+            files=node.observed_files(),
+            texts=node.observed_texts(),
+            containers=images if isinstance(images, Unknown) else node.containers(),
+            images=images if isinstance(images, Unknown) else {image: f"sha256:{image}" for image in images},
+            data=node.data,
+        )
+
+    def _endpoint(self, node: Node) -> EndpointObservation:
+        if not node.up:
+            refused = EndpointObservation(False, False, SILENT, SILENT, SILENT, SILENT, SILENT, SILENT)
+            unreachable = replace(refused, client_port=SILENT, peer_port=SILENT)
+            return unreachable if node.error else refused
+        cluster_id, _ = bootstrap_ids(self.cluster)
+        node_id = self.entry(node).id
+        leader = self.entry(self.nodes[self.leader]).id if self.leader else 0
+        status = MemberStatus(cluster_id, node_id, node.version, 20480, 16384, leader, 2, 9, 9, False, ())
+        served = (node.placed[0].certificate if node.placed else None) or SILENT
+        no_quorum = Unknown("context deadline exceeded")
+        return EndpointObservation(
+            client_port=True,
+            peer_port=True,
+            served_client=served,
+            served_peer=served,
+            status=status,
+            members=MemberList(cluster_id, node_id, self.live_list()) if self.has_quorum else no_quorum,
+            alarms=self.alarms if self.has_quorum else no_quorum,
+            read_seconds=0.004 if self.has_quorum else no_quorum,
+        )
+
+
+def deployed(size: int = 3, **data: Any) -> World:
+    """Return a healthy cluster on which nothing differs."""
+    cluster = make_cluster(size, **data)
+    world = World(size, full_store(cluster), **data)
+    for node in world.nodes.values():
+        assert world.store.ca.certificate is not None
+        node.placed = (world.store.leaves[node.name], world.store.ca.certificate)
+        node.ca = world.store.ca.certificate
+        node.images = frozenset({node.member.settings.etcd_image})
+        node.manifest = world.wanted[node.name]
+        node.data = node.bootstrapped(world.cluster)
+        node.up = node.published = True
+    return world
+
+
+def differ(node: Node) -> None:
+    """Leave another manifest on the host than the one wanted."""
+    assert node.manifest is not None
+    node.manifest = node.manifest.replace("--snapshot-count=10000", "--snapshot-count=5000")
