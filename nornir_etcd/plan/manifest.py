@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nornir_etcd.cluster import Cluster, Member
     from nornir_etcd.observation import ClusterObservation, HostObservation
     from nornir_etcd.plan.state import ClusterState
+    from nornir_etcd.versions import Version
 
 ROLL_BACK = "write the former manifest again (its text is the diff's other side)"
 
@@ -42,12 +43,20 @@ def version_refusals(cluster: Cluster, observation: ClusterObservation) -> list[
         host = observation.hosts[member.name]
         present = _present_version(member, host, observation)
         wanted = member.settings.etcd_version
-        if present and parse(present) != parse(wanted):
+        if present and release(present) != parse(wanted):
             found.append(
                 f"{member.name}: etcd_version: wanted {wanted}, found {present}; "
                 "the runbook `upgrade` changes versions, deploy does not"
             )
     return found
+
+
+def release(found: str) -> Version | None:
+    """Return the release that etcd or an image tag on a host names; None where it names none, as `latest` does."""
+    try:
+        return parse(found)
+    except ValueError:
+        return None
 
 
 def _present_version(member: Member, host: HostObservation, observation: ClusterObservation) -> str:
@@ -56,8 +65,9 @@ def _present_version(member: Member, host: HostObservation, observation: Cluster
         return status.version
     if not has_data(host):
         return ""
-    _, _, tag = image_of(host.texts.get(layout(member.settings).manifest, "")).rpartition(":")
-    return tag
+    image = image_of(host.texts.get(layout(member.settings).manifest, ""))
+    tag = image.rpartition(":")[2]
+    return tag if not image or release(tag) else f"the image {image}"
 
 
 def pulls(cluster: Cluster, observation: ClusterObservation, hosts: frozenset[str]) -> tuple[Step, ...]:
