@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nornir_etcd.layout import layout
 from nornir_etcd.manifest import image_of, manifest_diff
 from nornir_etcd.observation import Unknown
-from nornir_etcd.plan.quorum import Margin, margin_without, refusal
+from nornir_etcd.plan.quorum import Margin, margin_without, refusal, runtime_refusal
 from nornir_etcd.plan.state import has_data, is_healthy, known_status
 from nornir_etcd.plan.step import Step
 from nornir_etcd.versions import parse
@@ -92,9 +92,14 @@ def pulls(cluster: Cluster, observation: ClusterObservation, hosts: frozenset[st
 
 def starts(
     cluster: Cluster, observation: ClusterObservation, state: ClusterState, diffs: Mapping[str, str]
-) -> tuple[Step, ...]:
-    """Plan to start, side by side, the members that serve nobody yet."""
-    return tuple(
+) -> list[tuple[Step, ...]]:
+    """Plan to start the members that serve nobody.
+
+    Members that cannot answer without each other start in the first wave, side by side: those of a cluster without a
+    quorum, and those that have never had data. In a cluster that lives the others follow one by one: a member that the
+    controller does not reach may be one of the quorum.
+    """
+    steps = [
         Step(
             host=member.name,
             action="start-member",
@@ -106,7 +111,17 @@ def starts(
         )
         for member in cluster.members
         if member.name in diffs and member.name not in state.healthy
-    )
+    ]
+    alone = [step for step in steps if state.life == "live" and has_data(observation.hosts[step.host])]
+    return [tuple(step for step in steps if step not in alone), *((step,) for step in alone)]
+
+
+def start_refusals(
+    cluster: Cluster, observation: ClusterObservation, state: ClusterState, diffs: Mapping[str, str]
+) -> list[str]:
+    """Refuse to start members whose runtime does not answer."""
+    starting = (member for member in cluster.members if member.name in diffs and member.name not in state.healthy)
+    return [refused for member in starting if (refused := runtime_refusal(member, observation))]
 
 
 def _start_reason(host: HostObservation) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from nornir_etcd.plan import certs, manifest, membership
@@ -73,13 +73,15 @@ def _plan_deploy(desired: Desired, observation: ClusterObservation, store: Store
         cluster, store, observation, scope=scope, now=desired.now, bootstrap=_unprepared(first_start, observation)
     )
     diffs = manifest.differing(cluster, observation, desired.manifests, scope)
-    rolling, unsafe = manifest.rolling(cluster, observation, state, diffs, accept_downtime=desired.accept_downtime)
-    refusals += [*planned.refusals, *unsafe]
+    awaits = manifest.awaits(cluster, observation, scope, frozenset(diffs))
+    # A member that is awaited is healthy, by that step's proof, when the first one is stopped.
+    by_then = replace(state, healthy=state.healthy | {step.host for step in awaits})
+    rolling, unsafe = manifest.rolling(cluster, observation, by_then, diffs, accept_downtime=desired.accept_downtime)
+    refusals += [*planned.refusals, *manifest.start_refusals(cluster, observation, state, diffs), *unsafe]
     if refusals:
         return Plan(refusals=tuple(refusals))
-    starts = manifest.starts(cluster, observation, state, diffs)
-    awaits = manifest.awaits(cluster, observation, scope, frozenset(diffs))
-    hosts = [manifest.pulls(cluster, observation, scope), planned.place, starts + awaits, *rolling]
+    together, *alone = manifest.starts(cluster, observation, state, diffs)
+    hosts = [manifest.pulls(cluster, observation, scope), planned.place, together + awaits, *alone, *rolling]
     return _waves(planned.issue, hosts)
 
 

@@ -44,6 +44,30 @@ def margin_without(member: Member, state: ClusterState, healthy: frozenset[str])
     return Margin(staying=len(healthy - {member.name}), voters=len(voters))
 
 
+def runtime_refusal(member: Member, observation: ClusterObservation) -> str | None:
+    """Return why a member may not be (re)started where its runtime does not answer, or None where it does.
+
+    The new container could not be told from the one before, so nothing would prove the restart.
+    """
+    host = observation.hosts[member.name]
+    for asked in (host.containers, host.images):
+        if isinstance(asked, Unknown):
+            return f"{member.name}: the runtime could not be asked: {asked.reason}; see that crictl works on the host"
+    return None
+
+
+def _doubt(member: Member, state: ClusterState, observation: ClusterObservation) -> str | None:
+    """Return what is not known, or known to be wrong, so that no healthy member may be stopped; else None."""
+    if state.live is None:
+        return f"{member.name}: not stopped while no member tells the member list; look at the other members"
+    alarms = [one.alarms for one in observation.endpoints.values() if not isinstance(one.alarms, Unknown)]
+    if not alarms:
+        return f"{member.name}: not stopped while no member tells its alarms; look at the other members"
+    if any(alarm.kind == "CORRUPT" for raised in alarms for alarm in raised):
+        return f"{member.name}: not stopped while etcd has raised a CORRUPT alarm; find the corrupt member first"
+    return runtime_refusal(member, observation)
+
+
 def refusal(
     member: Member,
     state: ClusterState,
@@ -63,13 +87,8 @@ def refusal(
     """
     if member.name not in healthy:
         return None  # it serves nobody now; mending it can only help
-    if any(
-        alarm.kind == "CORRUPT"
-        for endpoint in observation.endpoints.values()
-        if not isinstance(endpoint.alarms, Unknown)
-        for alarm in endpoint.alarms
-    ):
-        return f"{member.name}: not stopped while etcd has raised a CORRUPT alarm; find the corrupt member first"
+    if doubt := _doubt(member, state, observation):
+        return doubt
     others = [info for info in state.live.members if member.peer_url not in info.peer_urls] if state.live else []
     pending = [info for info in others if info.is_learner or not info.started or not info.client_urls]
     if pending:

@@ -30,7 +30,7 @@ class ClusterState:
 
     life: Life
     live: MemberList | None  # the member list, where a quorum answers
-    healthy: frozenset[str]  # hosts whose endpoint answered a linearizable read
+    healthy: frozenset[str]  # hosts whose endpoint answered a linearizable read, as the member of the live list
     leader: str  # host name; empty where unknown
 
     def entry(self, member: Member) -> MemberInfo | None:
@@ -50,6 +50,15 @@ def is_healthy(endpoint: EndpointObservation) -> bool:
     """Whether the endpoint answered a linearizable read and knows a leader: etcdctl's own notion of health."""
     status = known_status(endpoint)
     return not isinstance(endpoint.read_seconds, Unknown) and status is not None and status.leader != 0
+
+
+def _is_healthy_member(member: Member, endpoint: EndpointObservation, live: MemberList | None) -> bool:
+    """Whether a healthy endpoint is the member that the live list has: another's etcd may answer on its address."""
+    status = known_status(endpoint)
+    if status is None or not is_healthy(endpoint):
+        return False
+    ids = {(live.cluster_id, info.id) for info in live.members if member.peer_url in info.peer_urls} if live else set()
+    return live is None or (status.cluster_id, status.member_id) in ids
 
 
 def live_list(observation: ClusterObservation) -> MemberList | None:
@@ -92,6 +101,7 @@ def cluster_state(cluster: Cluster, observation: ClusterObservation) -> ClusterS
     """Return where the cluster stands."""
     live = live_list(observation)
     hosts = [(member, observation.hosts[member.name]) for member in cluster.members]
+    endpoints = observation.endpoints
     life: Life
     if live is not None:
         life = "live"
@@ -104,6 +114,6 @@ def cluster_state(cluster: Cluster, observation: ClusterObservation) -> ClusterS
     return ClusterState(
         life=life,
         live=live,
-        healthy=frozenset(name for name, endpoint in observation.endpoints.items() if is_healthy(endpoint)),
+        healthy=frozenset(m.name for m in cluster.members if _is_healthy_member(m, endpoints[m.name], live)),
         leader=leader_host(cluster, observation),
     )
