@@ -286,6 +286,8 @@ def execute(options: argparse.Namespace) -> None:
         answer = call("ExecSync", request, timeout=options.exec_timeout + 5)
     except RuntimeCallError as error:
         if error.code == "NotFound":
+            # ExecSync says what it was doing before the reason; the streaming exec of the real crictl does not.
+            error = RuntimeCallError(error.code, error.description.removeprefix("failed to exec in container: "))
             command = json.dumps(options.cmd, separators=(",", ":"))
             trace = (
                 f'"Exec cmd from runtime service failed" err={quote(str(error))} '
