@@ -1,14 +1,16 @@
-"""The options that every runbook takes, as a command and as a script, and what is done with them."""
+"""The options that every runbook takes, as a command and as a script, and what becomes of them."""
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 USAGE = 2
 """Exit code of a usage or inventory error: nothing has been touched."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of any command: 128 and the signal's number."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,32 +38,29 @@ class Options:
 
     config: Path
     filters: tuple[str, ...]
-    names: tuple[str, ...]
+    hosts: tuple[str, ...]
     settings: tuple[str, ...]
     dry_run: bool
     accept_downtime: bool
     output: Path | None
     verbose: bool
 
-    def init_nornir(self) -> Nornir:
-        """Return Nornir as `--config` describes it.
+    @contextmanager
+    def nornir(self) -> Iterator[Nornir]:
+        """Yield Nornir as `--config` describes it. It shows what it does: progress, or with -v every result.
 
         Raises:
             InventoryError: the configuration or the inventory cannot be read.
         """
-        from nornir import InitNornir  # noqa: PLC0415 - `--help` needs none of it
+        from nornir_etcd.configuration import init_nornir  # noqa: PLC0415 - `--help` needs none of it
+        from nornir_etcd.progress import ProgressProcessor, ResultProcessor  # noqa: PLC0415
 
-        if not self.config.is_file():
-            raise InventoryError(
-                f"--config: wanted a file, found none at {self.config}; start where config.yaml lies, or name it"
-            )
-        try:
-            return InitNornir(config_file=str(self.config))
-        except NornirEtcdError:
-            raise
-        except Exception as error:  # whatever YAML, pydantic and inventory plugins raise on bad input
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise InventoryError(f"{self.config}: Nornir cannot read it or the inventory it names: {said}") from error
+        nr = init_nornir(self.config)
+        if self.verbose:
+            yield nr.with_processors([*nr.processors, ResultProcessor()])
+            return
+        with ProgressProcessor() as progress:
+            yield nr.with_processors([*nr.processors, progress])
 
     def arguments(self, nr: Nornir) -> dict[str, Any]:
         """Return the keyword arguments that `certs`, `deploy` and `verify` have in common.
@@ -68,31 +71,28 @@ class Options:
         return {"hosts": self._selected(nr), "overrides": dict(_pairs("--set", self.settings))}
 
     def _selected(self, nr: Nornir) -> list[str] | None:
-        if not self.names and not self.filters:
+        """Return the hosts that may change. Those that do not exist are left in, for the runbook to refuse."""
+        if not self.hosts and not self.filters:
             return None
-        rules = _pairs("--filter", self.filters)
-        unknown = [name for name in self.names if name not in nr.inventory.hosts]
-        chosen = [
-            name
-            for name, host in nr.inventory.hosts.items()
-            if (not self.names or name in self.names) and host.has_parent_group("etcd") and _matches(host, rules)
-        ]
-        return chosen + unknown
+        rules, found = _pairs("--filter", self.filters), nr.inventory.hosts
+        members = [name for name, host in found.items() if host.has_parent_group("etcd")]
+        return [name for name in self.hosts or members if name not in found or _matches(found[name], rules)]
 
 
 def _pairs(option: str, given: tuple[str, ...]) -> list[tuple[str, str]]:
     """Return key and value of each KEY=VALUE, naming all that are none."""
-    wrong = [text for text in given if not text.partition("=")[1] or not text.partition("=")[0].strip()]
+    pairs = [(key.strip(), sign, value) for key, sign, value in (text.partition("=") for text in given)]
+    wrong = [text for text, (key, sign, _) in zip(given, pairs, strict=True) if not key or not sign]
     if wrong:
         raise InventoryError(*(f"{option}: wanted KEY=VALUE, found '{text}'" for text in wrong))
-    return [(key.strip(), value) for key, _, value in (text.partition("=") for text in given)]
+    return [(key, value) for key, _, value in pairs]
 
 
 def _matches(host: Host, rules: list[tuple[str, str]]) -> bool:
-    for key, value in rules:
+    """Whether the host has each of these values, or has it in a list. Case does not count: YAML's true is True here."""
+    for key, wanted in rules:
         found = host.get(key)
-        values = found if isinstance(found, list) else [found]
-        if value not in [str(one) for one in values]:
+        if wanted.lower() not in [str(one).lower() for one in (found if isinstance(found, list) else [found])]:
             return False
     return True
 
@@ -103,12 +103,12 @@ def command(main: Callable[[Options], Report]) -> Callable[..., None]:
     def run(  # noqa: PLR0913, PLR0917 - one parameter for each option
         config: Annotated[Path, typer.Option(metavar="FILE", help="Nornir's configuration.")] = Path("config.yaml"),
         filters: Annotated[
-            Optional[list[str]],  # noqa: UP045 - Typer reads it at run time, on Python 3.10 too
+            list[str] | None,
             typer.Option("--filter", metavar="KEY=VALUE", help="Only hosts with this value may change. Repeatable."),
         ] = None,
         hosts: Annotated[str, typer.Option(metavar="NAME,...", help="Only these hosts may change.")] = "",
         settings: Annotated[
-            Optional[list[str]],  # noqa: UP045 - as above
+            list[str] | None,
             typer.Option("--set", metavar="KEY=VALUE", help="A variable above the inventory. Repeatable."),
         ] = None,
         dry_run: Annotated[
@@ -117,18 +117,14 @@ def command(main: Callable[[Options], Report]) -> Callable[..., None]:
         accept_downtime: Annotated[
             bool, typer.Option("--accept-downtime", help="The only member of a cluster may be stopped.")
         ] = False,
-        output: Annotated[
-            Optional[Path],  # noqa: UP045 - as above
-            typer.Option(metavar="FILE", help="Also write the report, as JSON."),
-        ] = None,
+        output: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report, as JSON.")] = None,
         verbose: Annotated[
             bool, typer.Option("-v", "--verbose", help="All findings, all diffs, the result of every task.")
         ] = False,
     ) -> None:
         names = tuple(name.strip() for name in hosts.split(",") if name.strip())
         chosen = (tuple(filters or ()), names, tuple(settings or ()))
-        options = Options(config, *chosen, dry_run, accept_downtime, output, verbose)
-        raise SystemExit(_finish(main, options))
+        raise SystemExit(_run(main, Options(config, *chosen, dry_run, accept_downtime, output, verbose)))
 
     run.__doc__ = main.__doc__
     return run
@@ -136,26 +132,34 @@ def command(main: Callable[[Options], Report]) -> Callable[..., None]:
 
 def script(main: Callable[[Options], Report]) -> None:
     """Run a runbook script: the options are those of `nornir-etcd`, and so are report and exit code."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(command(main))
     app()
 
 
-def _finish(main: Callable[[Options], Report], options: Options) -> int:
-    from rich.console import Console  # noqa: PLC0415 - `--help` needs none of it
-
-    from nornir_etcd.report.console import report_view  # noqa: PLC0415
-
+def _run(main: Callable[[Options], Report], options: Options) -> int:
+    """Call `main`, write and draw its report, and return the exit code."""
+    signal.signal(signal.SIGINT, _interrupted)
+    logging.lastResort = logging.NullHandler()  # what Nornir and paramiko log goes to the log, if anywhere
     try:
         _check_output(options.output)
         report = main(options)
-        Console().print(report_view(report, verbose=options.verbose))
-        if options.output:
-            _write(options.output, report)
     except InventoryError as error:
         return _say(*error.problems)
     except NornirEtcdError as error:
         return _say(str(error))
+    except Exception as error:
+        logger.exception("the run ended early")
+        return _say(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}; see the log")
+
+    from nornir_etcd.report.console import print_report  # noqa: PLC0415 - `--help` needs none of it
+
+    try:
+        _write(options.output, report)
+    except OSError as error:
+        return _say(f"--output: {options.output}: {error.strerror}")
+    finally:
+        print_report(report, verbose=options.verbose)
     return report.exit_code
 
 
@@ -165,37 +169,45 @@ def _say(*lines: str) -> int:
     return USAGE
 
 
+def _interrupted(*_: object) -> NoReturn:
+    """End at once: threads that wait for a host would hold the process for as long as that takes.
+
+    Nothing is lost by it: a run that was killed goes on by observing and planning again.
+    """
+    cursor = "\033[?25h" if sys.stderr.isatty() else ""  # progress hides it
+    print(f"{cursor}\nerror: interrupted; the next run goes on from what the hosts show", file=sys.stderr)  # noqa: T201
+    os._exit(INTERRUPTED)
+
+
 def _check_output(path: Path | None) -> None:
     """Find out before the run, not after it, that a report cannot be written."""
-    if path is None:
+    if path is None or (path.exists() and not path.is_dir() and os.access(path, os.W_OK)):
         return
-    if path.is_dir() or not path.absolute().parent.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK | os.X_OK):
         raise InventoryError(f"--output: wanted a file in a folder that can be written, found {path}")
 
 
-def _write(path: Path, report: Report) -> None:
-    """Write the report by a rename, so that a reader never sees half of one."""
+def _write(path: Path | None, report: Report) -> None:
+    """Write the report by a rename, so that a reader never sees half of one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     from nornir_etcd.report.document import to_json  # noqa: PLC0415 - `--help` needs none of it
 
-    descriptor, staged = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(to_json(report))
-    Path(staged).chmod(0o644)
-    Path(staged).replace(path)
-
-
-@contextmanager
-def watched(nr: Nornir, options: Options) -> Iterator[Nornir]:
-    """Yield a Nornir that shows what it does: progress on a terminal, or with -v the result of every task."""
-    from rich.console import Console  # noqa: PLC0415 - `--help` needs none of it
-
-    if options.verbose:
-        # Importing it wraps stdout for good (colorama), so it is imported only where a person asked for it.
-        from nornir_utils.plugins.processors.print_result import PrintResult  # noqa: PLC0415
-
-        yield nr.with_processors([*nr.processors, PrintResult()])
+    if path is None:
         return
-    from nornir_etcd.progress import ProgressProcessor  # noqa: PLC0415
-
-    with ProgressProcessor(Console(stderr=True)) as progress:
-        yield nr.with_processors([*nr.processors, progress])
+    if path.exists() and not path.is_file():  # such as /dev/stdout: a rename would put a file in its place
+        path.write_text(to_json(report), encoding="utf-8")
+        return
+    target = path.resolve()
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    staged = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(to_json(report))
+        staged.chmod(0o644)
+        staged.replace(target)
+    except OSError:
+        staged.unlink()
+        raise

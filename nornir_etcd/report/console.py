@@ -1,22 +1,28 @@
-"""The report as a terminal shows it."""
+"""The report as a terminal shows it, and as a log keeps it: text without frames, so that a line can be copied whole."""
 
 from __future__ import annotations
 
+import io
+import re
+import sys
+from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Console, Group
+from rich.measure import Measurement
 from rich.padding import Padding
-from rich.panel import Panel
-from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from nornir_etcd.report.model import Outcome, Severity, StepStatus
+from nornir_etcd.report.model import Outcome, Report, Severity, StepStatus
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from collections.abc import Iterator
 
-    from nornir_etcd.report.model import ClusterReport, Finding, MemberReport, Report, StepReport
+    from rich.console import ConsoleOptions, RenderableType, RenderResult
+
+    from nornir_etcd.report.model import ClusterReport, Finding, MemberReport, StepReport
 
 OUTCOME_STYLE = {
     Outcome.UNCHANGED: "green",
@@ -27,18 +33,49 @@ OUTCOME_STYLE = {
     Outcome.FAILED: "bold red",
 }
 SEVERITY_STYLE = {
-    Severity.OK: "green",
-    Severity.WARNING: "yellow",
     Severity.CRITICAL: "bold red",
     Severity.UNKNOWN: "magenta",
+    Severity.WARNING: "yellow",
+    Severity.OK: "green",
 }
+"""Worst first, the order in which findings are shown."""
 STATUS_STYLE = {
     StepStatus.PLANNED: "cyan",
     StepStatus.DONE: "green",
     StepStatus.FAILED: "bold red",
     StepStatus.SKIPPED: "dim",
 }
-MEBIBYTE = 1024 * 1024
+DIFF_STYLE = {"+": "green", "-": "red", "@": "cyan"}
+ROLE_STYLE = {"leader": "bold", "unknown": "dim"}
+EXIT_CODES = {1: "critical findings", 3: "a step failed or was refused", 4: "a check could not be made"}
+SPARE = ("container", "db", "restarts", "address", "certificate", "version")
+"""Columns of the member table that a narrow terminal goes without, the first one first."""
+LOG_WIDTH = 2000
+"""Columns where the output is no terminal: a line of a log is not broken, so that grep finds it whole."""
+
+_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that change the direction of text: what comes from a host must not steer a terminal."""
+
+
+def print_report(report: Report, *, verbose: bool = False) -> None:
+    """Draw the report on stdout: in the width of a terminal, else without colours and without breaking lines.
+
+    Args:
+        report: the report.
+        verbose: also show the findings that are ok, every reason in full, and the diffs.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a locale without arrows must not end in a traceback
+    console = Console()
+    view = report_view(report, verbose=verbose)
+    if console.is_terminal:
+        console.print(view)
+        return
+    log = Console(width=LOG_WIDTH, color_system=None)
+    with log.capture() as captured:
+        log.print(view)
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    sys.stdout.flush()
 
 
 def report_view(report: Report, *, verbose: bool = False) -> RenderableType:
@@ -46,60 +83,100 @@ def report_view(report: Report, *, verbose: bool = False) -> RenderableType:
 
     Args:
         report: the report.
-        verbose: also show the findings that are ok, and the diffs (which a dry run always shows).
+        verbose: also show the findings that are ok, every reason in full, and the diffs; a dry run shows the last two.
     """
-    parts: list[RenderableType] = [Text(f"warning: {warning}", style="yellow") for warning in report.warnings]
-    parts += [_cluster(cluster, verbose=verbose, diffs=verbose or report.dry_run) for cluster in report.clusters]
-    return Group(*parts, _summary(report))
+    report = Report.model_validate(_harmless(report.model_dump()))
+    parts = [Text(f"warning: {warning}", style="yellow") for warning in report.warnings]
+    clusters = [_cluster(one, verbose=verbose, full=verbose or report.dry_run) for one in report.clusters]
+    return Group(*parts, *([Text()] if parts else []), *clusters, _summary(report))
 
 
-def _cluster(cluster: ClusterReport, *, verbose: bool, diffs: bool) -> RenderableType:
-    parts: list[RenderableType] = [_members(cluster.members)]
-    parts += [Text(f"✗ {line}", style="bold red") for line in (cluster.error, *cluster.refusals) if line]
-    parts += [Text(f"· {note}", style="dim") for note in cluster.notes]
-    if cluster.plan:
-        parts += [Text(), _plan(cluster.plan)]
-        parts += [part for step in cluster.plan for part in _details(step, diffs=diffs)]
+def harmless(text: str) -> str:
+    """Return the text with every harmful character written out."""
+    return _HARMFUL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def _harmless(value: object, *, lines: bool = False) -> object:
+    """Return a value of the report with all its texts harmless, and with line ends in diffs alone."""
+    if isinstance(value, dict):
+        return {key: _harmless(one, lines=key == "diff") for key, one in value.items()}
+    if isinstance(value, list):
+        return [_harmless(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    return harmless(value if lines else value.replace("\n", " "))
+
+
+def _cluster(cluster: ClusterReport, *, verbose: bool, full: bool) -> RenderableType:
+    heading = Text.assemble(
+        (f"cluster {cluster.name}", "bold"), ": ", (cluster.outcome.value, OUTCOME_STYLE[cluster.outcome])
+    )
     shown = [finding for finding in cluster.findings if verbose or finding.severity is not Severity.OK]
+    parts: list[RenderableType] = [_members(cluster.members), *_wrong(cluster)]
+    if cluster.plan:
+        parts += [Text(), _plan(cluster, full=full)]
+        parts += [part for step in cluster.plan for part in _details(step, diffs=full)]
     if shown:
         parts += [Text(), _findings(shown)]
-    style = OUTCOME_STYLE[cluster.outcome]
-    title = Text.assemble("cluster ", (cluster.name, "bold"), " · ", (cluster.outcome.value, style))
-    counted = Text(_counted(cluster), style="dim")
-    return Panel(
-        Group(*parts), title=title, title_align="left", subtitle=counted, subtitle_align="right", padding=(1, 2)
-    )
+    return Group(heading, Padding(Group(*parts), (1, 0, 1, 2), expand=False))
 
 
-def _counted(cluster: ClusterReport) -> str:
-    counts = [(severity, cluster.count(severity)) for severity in Severity]
-    return " · ".join(f"{count} {severity.value}" for severity, count in counts if count)
+def _wrong(cluster: ClusterReport) -> Iterator[RenderableType]:
+    """Say what kept the run from its work, each reason once, and what is to be noted."""
+    told = [finding.message for finding in cluster.findings]
+    silent = [member.ssh for member in cluster.members if member.ssh not in ("ok", "not asked", *told)]
+    reasons = dict.fromkeys((cluster.error, *cluster.refusals, *silent))
+    lines = [Text(f"✗ {reason}", style="red") for reason in reasons if reason]
+    lines += [Text(f"· {note}", style="dim") for note in cluster.notes]
+    if lines:
+        yield from (Text(), *lines)
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
+@dataclass
+class _Table:
+    """A table that goes without spare columns until it fits."""
+
+    headings: list[str]
+    rows: list[list[str | Text]]
+    spare: tuple[str, ...] = ()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unlimited = options.update(max_width=LOG_WIDTH)
+        for left_out in range(len(self.spare) + 1):
+            table = self._without(self.spare[:left_out])
+            if Measurement.get(console, unlimited, table).maximum <= options.max_width:
+                break
+        yield table
+
+    def _without(self, names: tuple[str, ...]) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+        chosen = [number for number, heading in enumerate(self.headings) if heading not in names]
+        for number in chosen:
+            table.add_column(Text(self.headings[number]), overflow="fold")
+        for row in self.rows:
+            cells = (row[number] for number in chosen)
+            table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+        return table
 
 
 def _members(members: list[MemberReport]) -> RenderableType:
-    table = _table("member", "address", "health", "role", "version", "db", "container", "restarts", "certificate", "")
-    for member in members:
-        known = member.ssh == "ok" or member.role != "unknown"
-        table.add_row(
+    headings = ["member", "address", "health", "role", "version", "db", "container", "restarts", "certificate", ""]
+    rows: list[list[str | Text]] = [
+        [
             member.name,
             member.address,
             _health(member),
-            Text(member.role, style="bold" if member.role == "leader" else "dim" if member.role == "unknown" else ""),
+            Text(member.role, style=ROLE_STYLE.get(member.role, "")),
             member.version or "-",
-            "-" if member.db_size is None else f"{member.db_size / MEBIBYTE:.1f} MiB",
+            "-" if member.db_size is None else _size(member.db_size),
             member.container or "-",
             "-" if member.restarts is None else str(member.restarts),
             "-" if member.certificate_days_left is None else f"{member.certificate_days_left} days",
-            Text("changed", style="yellow") if member.changed else "" if known else Text("not reached", style="red"),
-        )
-    return table
+            _marked(member),
+        ]
+        for member in members
+    ]
+    return _Table(headings, rows, SPARE)
 
 
 def _health(member: MemberReport) -> Text:
@@ -108,53 +185,83 @@ def _health(member: MemberReport) -> Text:
     return Text("healthy", style="green") if member.healthy else Text("unhealthy", style="bold red")
 
 
-def _plan(steps: list[StepReport]) -> RenderableType:
-    table = _table("step", "", "seconds", "why")
-    for step in steps:
-        why = step.reason if not step.margin else f"{step.reason}; {step.margin}"
-        seconds = f"{step.seconds:.1f}" if step.status is StepStatus.DONE else ""
-        table.add_row(step.id, Text(step.status.value, style=STATUS_STYLE[step.status]), seconds, why)
-    return table
+def _marked(member: MemberReport) -> Text:
+    if member.ssh != "ok":
+        return Text("not asked", style="dim") if member.ssh == "not asked" else Text("no SSH", style="red")
+    return Text("changed", style="yellow") if member.changed else Text()
 
 
-def _details(step: StepReport, *, diffs: bool) -> list[RenderableType]:
-    parts: list[RenderableType] = []
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:  # noqa: PLR2004 - what the binary prefixes mean
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def _plan(cluster: ClusterReport, *, full: bool) -> RenderableType:
+    """Show the plan: steps that do the same on several hosts side by side are one row, disruptive ones never are."""
+    rows: list[list[str | Text]] = []
+    for _, group in groupby(cluster.plan, lambda one: (one.status, one.action, one.reason, one.disruptive and one.id)):
+        same = list(group)
+        step = same[0]
+        took = f" {max(one.seconds for one in same):.1f} s" if step.status is StepStatus.DONE else ""
+        status = Text.assemble((step.status.value, STATUS_STYLE[step.status]), (took, "dim"))
+        hosts = [one.host or "controller" for one in same]
+        whole = len(hosts) > 1 and len(hosts) == len(cluster.members)
+        why = step.reason if full else _shortened(step.reason)
+        margin = f"; {step.margin}" if step.margin else ""
+        rows.append([status, step.action, "all members" if whole else ", ".join(hosts), f"{why}{margin}"])
+    return _Table(["plan", "step", "host", "why"], rows)
+
+
+def _shortened(reason: str) -> str:
+    first, *rest = reason.split("; ")
+    return f"{first}; and {len(rest)} more (-v)" if len(rest) > 1 else reason
+
+
+def _details(step: StepReport, *, diffs: bool) -> Iterator[RenderableType]:
     if step.error:
-        parts.append(Text(f"✗ {step.id}: {step.error}", style="bold red"))
+        yield from (Text(), Text(f"✗ {step.error}", style="bold red"))
     if step.log:
-        log = Text("\n".join(step.log), style="dim", overflow="fold")
-        parts.append(Panel(log, title=f"{step.host}: last lines of the container's log", title_align="left"))
+        yield from (Text(), Text(f"{step.host}: last lines of the container's log", style="bold"))
+        yield Padding(Text("\n".join(step.log), overflow="fold"), (0, 0, 0, 2), expand=False)
     if diffs and step.diff:
-        parts.append(Padding(Syntax(step.diff, "diff", theme="ansi_dark", background_color="default"), (0, 2)))
-    return parts
+        lines = [Text(line, style=DIFF_STYLE.get(line[:1], ""), overflow="fold") for line in step.diff.splitlines()]
+        yield from (Text(), Text(f"{step.host}: {step.action}", style="bold"))
+        yield Padding(Group(*lines), (0, 0, 0, 2), expand=False)
 
 
 def _findings(findings: list[Finding]) -> RenderableType:
-    order = list(reversed(Severity))
-    table = _table("finding", "", "subject", "what, and what to do")
-    for finding in sorted(findings, key=lambda one: order.index(one.severity)):
-        text = Text(finding.message)
-        if finding.remedy:
-            text.append(f"\n→ {finding.remedy}", style="dim")
-        severity = Text(finding.severity.value, style=SEVERITY_STYLE[finding.severity])
-        table.add_row(finding.code, severity, finding.subject, text)
-    return table
+    """Show the findings, the worst first; what several checks say in the same words of a subject is one row."""
+    order = list(SEVERITY_STYLE)
+    ordered = sorted(findings, key=lambda one: order.index(one.severity))
+    said: dict[tuple[Severity, str, str], list[Finding]] = {}
+    for finding in ordered:
+        said.setdefault((finding.severity, finding.subject, finding.message), []).append(finding)
+    rows: list[list[str | Text]] = []
+    for (severity, subject, message), same in said.items():
+        what = Text(message)
+        for remedy in dict.fromkeys(finding.remedy for finding in same if finding.remedy):
+            what.append(f"\n→ {remedy}", style="cyan")
+        codes = "\n".join(dict.fromkeys(finding.code for finding in same))
+        rows.append([Text(severity.value, style=SEVERITY_STYLE[severity]), subject, codes, what])
+    return _Table(["finding", "subject", "check", "what, and what to do"], rows)
 
 
 def _summary(report: Report) -> Text:
     members = [member for cluster in report.clusters for member in cluster.members]
     healthy = sum(member.healthy is True for member in members)
-    counts = [(severity, sum(cluster.count(severity) for cluster in report.clusters)) for severity in Severity]
+    changed = sum(member.changed for member in members)
     seconds = (report.finished_at - report.started_at).total_seconds()
     text = Text.assemble(
         (f"{report.runbook}{' (dry run)' if report.dry_run else ''}", "bold"),
-        f": {len(report.clusters)} cluster{'s' if len(report.clusters) != 1 else ''}, "
-        f"{healthy} of {len(members)} members healthy, "
-        f"{sum(member.changed for member in members)} changed",
+        f": {healthy} of {len(members)} members healthy, {changed or 'nothing'} changed",
     )
-    for severity, count in counts:
-        if count:
-            text.append(", ")
-            text.append(f"{count} {severity.value}", style=SEVERITY_STYLE[severity])
-    text.append(f" · {seconds:.1f} s · exit code {report.exit_code}", style="dim")
+    for severity, style in SEVERITY_STYLE.items():
+        if count := sum(cluster.count(severity) for cluster in report.clusters):
+            text.append(" · ", style="dim").append(f"{count} {severity.value}", style=style)
+    text.append(f" · {seconds:.1f} s", style="dim")
+    if report.exit_code:
+        text.append(f"\nexit code {report.exit_code}: {EXIT_CODES[report.exit_code]}", style="bold red")
     return text

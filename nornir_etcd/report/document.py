@@ -15,7 +15,7 @@ DERIVED = ("changed", "exit_code")
 
 def to_json(report: Report) -> str:
     """Return the report as JSON, indented, with the exit code that it means."""
-    document = report.model_dump(mode="json") | {"exit_code": report.exit_code, "changed": report.changed}
+    document = report.model_dump(mode="json") | {"changed": report.changed, "exit_code": report.exit_code}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -27,19 +27,24 @@ def from_json(text: str) -> Report:
     """
     try:
         document = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError("no JSON") from error
+    if not isinstance(document, dict):
+        raise ValueError("JSON that is no object")  # noqa: TRY004 - one error for whatever the text is
+    try:
         return Report.model_validate({key: value for key, value in document.items() if key not in DERIVED})
     except ValidationError as error:
-        raise ValueError(f"{error.error_count()} differences from its schema") from error
-    except (AttributeError, json.JSONDecodeError) as error:
-        raise ValueError("no JSON object") from error
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{error.error_count()} differences from its schema, first {place}: {first['msg']}") from error
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of what `to_json` writes."""
+    """Return the JSON Schema (2020-12) of what `to_json` writes; `report.schema.json` beside this file holds it."""
     found = Report.model_json_schema(mode="serialization")
     found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     found["title"] = "Report of nornir-etcd"
-    found["properties"]["exit_code"] = {"type": "integer", "enum": [0, 1, 3, 4]}
     found["properties"]["changed"] = {"type": "boolean"}
-    found["required"] = sorted([*found["required"], "exit_code", "changed"])
+    found["properties"]["exit_code"] = {"type": "integer", "enum": [0, 1, 3, 4]}
+    found["required"] = sorted([*found["required"], *DERIVED])
     return found
