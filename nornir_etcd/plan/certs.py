@@ -151,12 +151,13 @@ def _ca_refusals(cluster: Cluster, store: StoreContent, observation: ClusterObse
                     f"{member.name}: {path}: the host has a CA and {folder} has none; "
                     "copy the cluster's ca.pem and ca-key.pem there"
                 )
-            elif not _same_ca(state, host.texts.get(path, ""), store.ca.certificate):
+                break
+            if not _same_ca(state, host.texts.get(path, ""), store.ca.certificate):
                 found.append(
                     f"{member.name}: {path}: the host has another CA: wanted the one in {folder}; "
                     "put the cluster's CA and key there, deploy replaces no CA"
                 )
-            break
+                break
     return found
 
 
