@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ SILENT = Unknown("the port refuses connections")
 DEPLOY: frozenset[Difference] = frozenset({"certificates", "manifests"})
 
 
+@cache
 def make_cluster(size: int = 3, **data: Any) -> Cluster:
     """Return master-1 to master-SIZE at 192.0.2.11 and up, with group variables."""
     hosts = [
@@ -62,9 +63,16 @@ def make_cluster(size: int = 3, **data: Any) -> Cluster:
 
 
 @cache
+def manifests(size: int = 3, **data: Any) -> dict[str, str]:
+    """Return the manifests that such a cluster wants, by host."""
+    cluster = make_cluster(size, **data)
+    return {member.name: render(member, cluster, template=TEMPLATE) for member in cluster.members}
+
+
+@cache
 def authority() -> Authority:
     """Return the CA of all clusters here."""
-    return make_authority("example CA", now=NOW)
+    return make_authority("example CA", now=NOW - timedelta(days=730))
 
 
 def pair(by: Authority, request: LeafRequest, now: datetime = NOW) -> Pair:
@@ -78,8 +86,10 @@ def empty_store() -> StoreContent:
     return StoreContent(Path("certs/example"), Pair(), {}, Pair())
 
 
-def full_store(cluster: Cluster) -> StoreContent:
-    """Return the controller's folder with everything in it that the cluster wants."""
+@cache
+def full_store(size: int = 3, **data: Any) -> StoreContent:
+    """Return the controller's folder with everything in it that such a cluster wants."""
+    cluster = make_cluster(size, **data)
     ca = Pair(authority().pem, b"its key is not looked at")
     leaves = {member.name: pair(authority(), leaf_request(member)) for member in cluster.members}
     return StoreContent(Path("certs/example"), ca, leaves, pair(authority(), controller_request(cluster)))
@@ -170,7 +180,7 @@ class World:
         self.cluster = make_cluster(size, **data)
         self.store = store or empty_store()
         self.nodes = {member.name: Node(member) for member in self.cluster.members}
-        self.wanted = {m.name: render(m, self.cluster, template=TEMPLATE) for m in self.cluster.members}
+        self.wanted = dict(manifests(size, **data))
         self.entries: dict[str, MemberInfo] = {}  # of the live list: in place of what the inventory has, by name
         self.unlisted: frozenset[str] = frozenset()  # not in the live list
         self.more: tuple[MemberInfo, ...] = ()  # in the live list besides
@@ -345,8 +355,7 @@ class World:
 
 def deployed(size: int = 3, **data: Any) -> World:
     """Return a healthy cluster on which nothing differs."""
-    cluster = make_cluster(size, **data)
-    world = World(size, full_store(cluster), **data)
+    world = World(size, full_store(size, **data), **data)
     for node in world.nodes.values():
         assert world.store.ca.certificate is not None
         node.placed = (world.store.leaves[node.name], world.store.ca.certificate)
