@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +10,8 @@ import pytest
 from tests.lab.workspace import MANIFEST, Workspace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nornir_etcd.lab import Lab
 
 pytestmark = pytest.mark.lab

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import time
@@ -39,11 +40,15 @@ def keys(directory: Path) -> list[str]:
 def arguments_of_all_processes() -> str:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
+        with contextlib.suppress(OSError):  # it has ended meanwhile
             found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:
-            continue
     return "\n".join(found)
+
+
+def openssl(*words: str, text: str = "") -> str:
+    argv = ("openssl", *words)
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - the real tool
+    return done.stdout
 
 
 def test_empty_hosts_become_a_healthy_cluster_and_a_second_run_changes_nothing(workspace: Workspace) -> None:
@@ -241,22 +246,30 @@ def test_new_certificates_are_served_without_a_restart(workspace: Workspace) -> 
     assert len(run.steps("place-files")) == 3
     assert not run.findings("cert.served.client", "critical")
     assert workspace.containers() == containers
-    shown = subprocess.run(
-        ["openssl", "s_client", "-connect", f"{workspace.lab.nodes[0].address}:2379"],  # noqa: S607 - from PATH
-        input="",
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    ).stdout
+    shown = openssl("s_client", "-connect", f"{workspace.lab.nodes[0].address}:2379")
     pem = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", shown, re.DOTALL)
     assert pem is not None
-    text = subprocess.run(
-        ["openssl", "x509", "-noout", "-text"],
-        input=pem[0],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=True,  # noqa: S607
-    ).stdout
-    assert "DNS:etcd.example.org" in text
+    assert "DNS:etcd.example.org" in openssl("x509", "-noout", "-text", text=pem[0])
+
+
+def test_a_ca_as_kubeadm_wrote_it_signs_what_is_deployed_and_stays_as_it_is(workspace: Workspace) -> None:
+    certs = workspace.directory / "certs/example"
+    certs.mkdir(mode=0o700, parents=True)
+    extensions = ("-addext", "keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign")
+    paths = ("-keyout", str(certs / "ca.key"), "-out", str(certs / "ca.crt"))
+    openssl(
+        "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=kubernetes", "-days", "3650", *extensions, *paths
+    )
+    (certs / "ca.key").chmod(0o600)
+    ca = (certs / "ca.crt").read_text()
+    for node in NODES:
+        workspace.lab.run(node, f"mkdir -p /etc/kubernetes/pki && cat >/etc/kubernetes/pki/ca.pem <<'END'\n{ca}END")
+    before = workspace.lab.run("node-1", "stat -c '%i %Y' /etc/kubernetes/pki/ca.pem").stdout
+    run = workspace.deploy("--set", "etcd_key_type=rsa-2048")
+    assert not run.steps("make-ca")
+    assert all(member["healthy"] for member in run.cluster["members"])
+    assert workspace.lab.run("node-1", "stat -c '%i %Y' /etc/kubernetes/pki/ca.pem").stdout == before
+    assert workspace.lab.run("node-2", f"{ETCDCTL} member list -w table").stdout.count("started") == 3
+    workspace.lab.run("node-3", "echo >/etc/kubernetes/pki/ca.pem")
+    refused = workspace.deploy("--set", "etcd_key_type=rsa-2048", code=3)
+    assert any("node-3: /etc/kubernetes/pki/ca.pem" in line for line in refused.cluster["refusals"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from nornir import InitNornir
 
 from nornir_etcd import deploy
@@ -15,6 +15,8 @@ from nornir_etcd.workflows.inventory import clusters_in
 from tests.lab.workspace import MANIFEST, Workspace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nornir.core import Nornir
     from nornir.core.task import Result, Task
 
@@ -66,6 +68,19 @@ def test_verify_tells_a_stopped_member_from_a_dead_host(workspace: Workspace) ->
     assert [one["subject"] for one in run.findings("container.down", "critical")] == ["node-1"]
     assert [one["subject"] for one in run.findings("host.unreachable", "unknown")] == ["node-2"]
     assert {one["subject"] for one in run.findings("member.unhealthy", "critical")} == {"node-1", "node-2", "node-3"}
+
+
+def test_what_only_ssh_can_tell_is_unknown_without_it_and_the_exit_code_says_so(workspace: Workspace) -> None:
+    workspace.deploy()
+    path = workspace.directory / "groups.yaml"
+    groups = yaml.safe_load(path.read_text())
+    groups["etcd"]["connection_options"]["netmiko"]["port"] = 1
+    path.write_text(yaml.safe_dump(groups))
+    run = workspace.verify(code=4)
+    severities = {finding["code"]: finding["severity"] for finding in run.cluster["findings"]}
+    assert severities["host.unreachable"] == severities["container.down"] == severities["member.data"] == "unknown"
+    assert severities["member.unhealthy"] == severities["cluster.leader"] == "ok"
+    assert all("port 1" in one["message"] for one in run.findings("container.down", "unknown"))
 
 
 def test_a_host_that_is_not_in_the_live_cluster_is_refused_with_the_runbook_named(workspace: Workspace) -> None:

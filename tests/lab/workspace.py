@@ -137,6 +137,6 @@ class Workspace:
         return int(listed["containers"][0]["createdAt"])
 
     def fingerprint(self, node: str) -> str:
-        """Every file of etcd's on a host with its mode, inode and times: what no run without a difference may change."""
-        what = "find /etc/kubernetes /var/lib/etcd -maxdepth 4 -not -path '*/member*' -printf '%p %m %i %T@ %C@ %l\\n' | sort"
-        return self.lab.run(node, what).stdout
+        """Every file of etcd's on a host with mode, inode and times: what no run without a difference may change."""
+        found = "find /etc/kubernetes /var/lib/etcd -maxdepth 4 -not -path '*/member*'"
+        return self.lab.run(node, f"{found} -printf '%p %m %i %T@ %C@ %l\\n' | sort").stdout
