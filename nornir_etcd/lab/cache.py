@@ -120,7 +120,7 @@ def _replace(directory: Path, new: Path) -> None:
 
 
 def version_key(tag: str) -> tuple[int, ...]:
-    """Sort key of a tag such as 3.4.23-0."""
+    """Sort key of a tag."""
     return tuple(int(part) for part in tag.replace("-", ".").split(".") if part.isdigit())
 
 
