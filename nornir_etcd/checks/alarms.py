@@ -1,4 +1,4 @@
-"""Has a member raised an alarm, or does its status tell of errors?"""
+"""Has a member raised an alarm?"""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def _leader(seen: Evidence) -> Finding:
         return asked.critical(
             "members name different leaders", "look at the network between them; run verify again", **read
         )
-    return asked.ok(f"one leader: {seen.state.leader or read.popitem()[1]}", **read)
+    return asked.ok(f"one leader: {seen.state.leader or next(iter(read.values()))}", **read)
 
 
 def _term(seen: Evidence) -> Finding:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nornir_etcd.checks.evidence import Check
 from nornir_etcd.observation import Unknown
-from nornir_etcd.plan.identity import hexadecimal
+from nornir_etcd.plan.identity import bootstrap_ids, hexadecimal
 from nornir_etcd.plan.membership import data_refusals
 from nornir_etcd.plan.state import has_manifest
 
@@ -36,6 +36,11 @@ def _data(seen: Evidence, member: Member) -> Finding:
         return asked.critical(reason, remedy, **read)
     if host.data.state == "member":
         read |= {"member": hexadecimal(host.data.node_id), "cluster": hexadecimal(host.data.cluster_id)}
+        cluster_id, members = bootstrap_ids(seen.cluster)
+        if seen.state.live is None and (host.data.cluster_id, host.data.node_id) != (cluster_id, members[member.name]):
+            return asked.unknown(
+                "its IDs are not those of the bootstrap, and no quorum tells which the cluster has", **read
+            )
         return asked.ok("the data directory is this member's", **read)
     message = "prepared for the first start" if has_manifest(member, host) else "nothing is deployed"
     return asked.critical(f"there is no data: {message}", "run deploy", **read)

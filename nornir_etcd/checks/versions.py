@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nornir_etcd.checks.evidence import Check
+from nornir_etcd.plan.manifest import release
 from nornir_etcd.plan.state import known_status
 from nornir_etcd.versions import parse
 
@@ -23,7 +24,7 @@ def check(seen: Evidence) -> Iterator[Finding]:
         wanted = member.settings.etcd_version
         if status is None:
             yield asked.unknown("the member does not answer", wanted=wanted)
-        elif parse(status.version) == parse(wanted):
+        elif release(status.version) == parse(wanted):
             yield asked.ok(f"runs {status.version}", wanted=wanted, found=status.version)
         else:
             yield asked.warning(
