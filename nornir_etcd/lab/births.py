@@ -28,6 +28,8 @@ PROGRAMS = ("containerd", "runc", "sshd", "docker-registry", "ip", "nsenter", "t
 LIBRARY = "/usr/local/lib/nornir-etcd-lab"
 PACKAGES = ("nornir_etcd", "nornir_etcd/lab")
 CAP_SYS_RESOURCE = 24
+# execve(2) reads 255 bytes of a script's first line.
+MAX_INTERPRETER = 240
 
 SSHD_CONFIG = """\
 AddressFamily any
@@ -94,8 +96,12 @@ def check_programs() -> None:
     """Look for all programs before anything is made.
 
     Raises:
-        LabError: some are not installed; it names all of them.
+        LabError: some are not installed, it names all of them; or no script can name this Python as its interpreter.
     """
+    if " " in sys.executable or len(sys.executable) > MAX_INTERPRETER:
+        raise LabError(
+            f"lab: Python at {sys.executable!r}: wanted a shorter path without spaces for the hosts' scripts"
+        )
     missing = [name for name in PROGRAMS if not shutil.which(name, path=processes.PATH)]
     if missing:
         raise LabError(f"lab: not installed: {', '.join(missing)}; .ci/packages installs what the lab needs")
@@ -125,8 +131,9 @@ def install_programs(disk: Disk) -> None:
 
 @dataclass(frozen=True)
 class Seed:
-    """What a node is told at birth: its /etc/hosts, its kubelet's delay, the registry's CA, a public key, its tools."""
+    """What a node is told at birth: its names, its kubelet's delay, the registry's CA, who may log in, its tools."""
 
+    name: str
     hosts: str
     delay: str
     registry_ca: str
@@ -139,6 +146,7 @@ def bear_node(disk: Disk, seed: Seed) -> None:
     disk.create()
     restrict = "false" if _may_lower_oom_score() else "true"
     certificates = f"/etc/containerd/certs.d/{REGISTRY_NAME}"
+    disk.write("/etc/hostname", seed.name + "\n")
     disk.write("/etc/hosts", seed.hosts)
     disk.write("/etc/resolv.conf", "")
     disk.write("/etc/ssh/lab_sshd_config", SSHD_CONFIG)

@@ -156,7 +156,12 @@ class Lab:
     def _bear(self, machine: Machine, build: cache.Build, login_key: str) -> None:
         disk = Disk(self._disks / machine.name)
         seed = births.Seed(
-            self._hosts_file(), self._delay, (self._state / "ca.crt").read_text(), login_key, build.tools
+            name=machine.name,
+            hosts=self._hosts_file(),
+            delay=self._delay,
+            registry_ca=(self._state / "ca.crt").read_text(encoding="ascii"),
+            login_key=login_key,
+            tools=build.tools,
         )
         births.bear_node(disk, seed)
         keys.write_ssh_key(disk.inside(births.HOST_KEY), machine.name)

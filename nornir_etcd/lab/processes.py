@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 LAB_MARK = "NORNIR_ETCD_LAB"
 NODE_MARK = "NORNIR_ETCD_LAB_NODE"
-REAP_TIMEOUT = 2
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -58,18 +57,15 @@ def init(lab: str, node: str) -> int | None:
 
 
 def kill(lab: str, node: str | None = None, timeout: float = 20) -> None:
-    """Kill all processes of a lab or host, and wait until none is left.
+    """Kill all processes of a lab or host, and wait until none is left but zombies, for the machine's init to reap.
 
     Raises:
         LabError: some are still there after `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
-    killed: set[int] = set()
     while time.monotonic() < deadline:
         pids = [pid for pid in marked(lab, node) if pid != os.getpid()]
-        killed.update(pids)
         if not pids:
-            _wait_reaped(killed)
             return
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
@@ -77,10 +73,3 @@ def kill(lab: str, node: str | None = None, timeout: float = 20) -> None:
         time.sleep(0.02)
     left = ", ".join(str(pid) for pid in marked(lab, node))
     raise LabError(f"lab {lab}: processes {left} survived SIGKILL for {timeout:.0f} s; look at them with ps")
-
-
-def _wait_reaped(pids: set[int]) -> None:
-    """Wait until the machine's own init has reaped what was killed; on a machine whose init does not reap, 2 s."""
-    deadline = time.monotonic() + REAP_TIMEOUT
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.01)

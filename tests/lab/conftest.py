@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nornir_etcd.lab import Lab
-from nornir_etcd.lab.state import names
+from nornir_etcd.lab import Lab, state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +27,7 @@ def need_root() -> None:
 
 def remove_orphans() -> None:
     """Remove the labs of test runs that were killed: their names end in the process ID of a run that is no more."""
-    for name in names():
+    for name in state.names():
         owner = name.removeprefix(PREFIX).partition("-")[0]
         if name.startswith(PREFIX) and owner.isdigit() and not os.path.exists(f"/proc/{owner}"):  # noqa: PTH110 - a process
             Lab(name).down()
@@ -50,9 +49,11 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture
 def fresh_lab(lab: Lab) -> Lab:
     """The lab with every host switched on, wiped, and its kubelet quick."""
-    for node in lab.nodes:
-        if not lab.is_running(node.name):
-            lab.start(node.name)
-        lab.wipe(node.name)
+    names = [node.name for node in lab.nodes]
+    for name in ("registry", *names):
+        if not lab.is_running(name):
+            lab.start(name)
+    for name in names:
+        lab.wipe(name)
     lab.set_delay("0.2")
     return lab

@@ -46,10 +46,12 @@ def namespaces(lab: Lab) -> set[str]:
 
 
 def in_use(wanted: set[str]) -> set[str]:
+    """Namespaces that a process is still in; a zombie, which the machine's init has not reaped yet, does not count."""
     found = set()
-    for entry in Path("/proc").glob("[0-9]*/ns/*"):
+    for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            found.add(str(entry.readlink()))
+            if "\nState:\tZ" not in (process / "status").read_text(encoding="utf-8"):
+                found |= {str(entry.readlink()) for entry in (process / "ns").iterdir()}
     return found & wanted
 
 
@@ -249,3 +251,32 @@ def test_every_error_is_one_line_that_names_the_lab(lab: Lab) -> None:
         Lab("x", delay="7s")
     with pytest.raises(LabError, match="name 'A b'"):
         Lab("A b")
+
+
+def test_preload_puts_every_image_on_the_hosts(lab: Lab, other: Lab) -> None:
+    preloaded = Lab(other.name, hosts=1, preload=True)
+    preloaded.up()
+    images = preloaded.run("node-1", "crictl images -o json").stdout
+    assert [tag for tag in lab.versions if f"registry.ikubeops.local/ikubeops/etcd:{tag}" not in images] == []
+    preloaded.kill("registry")
+    start_pod(preloaded, "node-1")
+
+
+def cli(*words: str) -> subprocess.CompletedProcess[str]:
+    program = "from nornir_etcd.lab.cli import app; app()"
+    return subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=90, check=False
+    )
+
+
+def test_the_commands_work_and_leave_no_pipe_open(other: Lab) -> None:
+    # That this returns at all shows that the hosts hold neither stdout nor stderr.
+    made = cli("up", "--name", other.name, "--hosts", "1", "--delay", "7-17")
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith(f"lab {other.name}: 1 hosts up in ")
+    assert f"lab {other.name}: registry.ikubeops.local at {other.registry_address}" in cli("status").stdout
+    told = cli("ssh", "--name", other.name, "node-1", "--", "cat", "/etc/hostname", "/var/lib/kubelet/lab-delay")
+    assert told.stdout == "node-1\n7-17\n"
+    assert cli("ssh", "--name", other.name, "node-1", "--", "exit", "7").returncode == 7
+    assert cli("down", "--name", other.name).stdout == f"lab {other.name}: gone\n"
+    assert other.name not in cli("status").stdout
