@@ -1,0 +1,175 @@
+"""What is shown while a run works."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from nornir.core import Nornir
+from nornir.core.configuration import Config
+from nornir.core.inventory import Defaults, Groups, Host, Hosts, Inventory
+from nornir.core.state import GlobalState
+from nornir.core.task import Result, Task
+from nornir.plugins.runners import ThreadedRunner
+
+from nornir_etcd import observe, tasks
+from nornir_etcd.progress import LABELS, ProgressProcessor, ResultProcessor
+from tests.unit.program import run, run_on_terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nornir.core.processor import Processor
+
+RUN = """
+import sys, time
+from nornir.core import Nornir
+from nornir.core.configuration import Config
+from nornir.core.inventory import Defaults, Groups, Host, Hosts, Inventory
+from nornir.core.state import GlobalState
+from nornir.core.task import Result
+from nornir.plugins.runners import ThreadedRunner
+from nornir_etcd.progress import ProgressProcessor, ResultProcessor
+
+def observe_host(task):
+    time.sleep(0.3)
+    return Result(task.host, result="seen \\x1b[2J\\x1b]0;owned\\x07", diff="+ a line\\n", changed=True)
+
+def observe_endpoint(task):
+    task.run(task=observe_host)
+
+def something_else(task):
+    time.sleep(0.3)
+
+hosts = {name: Host(name, defaults=Defaults()) for name in ("node-1", "[red]node-2", "node-3")}
+inventory = Inventory(Hosts(hosts), Groups(), Defaults())
+nr = Nornir(inventory, Config(), GlobalState(), runner=ThreadedRunner())
+stdout = sys.stdout
+if "-v" in sys.argv:
+    nr.with_processors([ResultProcessor()]).run(task=observe_endpoint)
+else:
+    with ProgressProcessor() as progress:
+        nr.with_processors([progress]).run(task=observe_endpoint)
+        nr.with_processors([progress]).run(task=something_else)
+assert sys.stdout is stdout
+print("nornir_utils" in sys.modules)
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> tuple[str, str]:
+    """A program that runs Nornir tasks on three hosts."""
+    path = tmp_path / "program.py"
+    path.write_text(RUN, encoding="utf-8")
+    return sys.executable, str(path)
+
+
+def test_a_terminal_sees_what_is_done_on_each_host(program: tuple[str, str], tmp_path: Path) -> None:
+    code, text = run_on_terminal(*program, cwd=tmp_path, stream="stderr")
+    assert code == 0
+    assert "asking etcd, reading the host" in text
+    assert all(name in text for name in ("node-1", "[red]node-2", "node-3"))
+    assert "something_else" not in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l"), "the cursor is shown again"
+
+
+@pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}])
+def test_a_pipe_gets_nothing(program: tuple[str, str], tmp_path: Path, environment: dict[str, str]) -> None:
+    done = run(*program, cwd=tmp_path, env=environment)
+    assert (done.code, done.out, done.err) == (0, "False\n", "")
+
+
+def test_a_dumb_terminal_gets_nothing(program: tuple[str, str], tmp_path: Path) -> None:
+    assert run_on_terminal(*program, cwd=tmp_path, stream="stderr", env={"TERM": "dumb"}) == (0, "")
+
+
+def test_every_result_is_printed_where_asked_for_and_steers_no_terminal(
+    program: tuple[str, str], tmp_path: Path
+) -> None:
+    done = run(*program, "-v", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count("+ a line") == 3
+    assert done.out.count("seen \\x1b[2J\\x1b]0;owned\\x07") == 3
+    assert "\x1b" not in done.out
+    assert done.out.endswith("True\n"), "stdout is what it was"
+
+
+def test_whatever_a_step_or_an_observation_runs_has_a_label() -> None:
+    named = {*tasks.__all__, *(name for name, _ in inspect.getmembers(observe, _is_task))}
+    assert named == set(LABELS)
+
+
+def _is_task(found: object) -> bool:
+    return (
+        inspect.isfunction(found)
+        and found.__module__ == observe.__name__
+        and "task" in inspect.signature(found).parameters
+    )
+
+
+def nornir(*names: str) -> Nornir:
+    """Return a Nornir with these hosts."""
+    hosts = Hosts({name: Host(name, defaults=Defaults()) for name in names})
+    inventory = Inventory(hosts, Groups(), Defaults())
+    return Nornir(inventory, Config(), GlobalState(), runner=ThreadedRunner())
+
+
+def observe_host(task: Task) -> Result:
+    """Do nothing, under the name of a task that is drawn."""
+    return Result(task.host, result=task.host.name)
+
+
+class Terminal:
+    """A terminal that has gone away."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        """It was one."""
+        return True
+
+    def write(self, _: str) -> int:
+        """Fail as Linux does."""
+        raise OSError(5, "Input/output error")
+
+    def flush(self) -> None:
+        """Fail as Linux does."""
+        raise OSError(5, "Input/output error")
+
+    def fileno(self) -> int:
+        """Fail as Linux does."""
+        raise OSError(9, "Bad file descriptor")
+
+
+def test_a_terminal_that_goes_away_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # rich's own thread, which only draws
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with ProgressProcessor() as progress:
+        result = nornir("a", "b").with_processors([progress]).run(task=observe_host)
+    assert sorted(result) == ["a", "b"]
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert not nornir("a").with_processors([ResultProcessor()]).run(task=observe_host).failed
+
+
+@pytest.mark.parametrize("processor", [ProgressProcessor, ResultProcessor])
+def test_a_processor_bears_a_failing_task_and_an_end_without_a_start(
+    processor: type[ProgressProcessor | ResultProcessor],
+) -> None:
+    def fail(task: Task) -> Result:
+        raise ValueError(task.host.name)
+
+    def observe_endpoint(task: Task) -> Result:
+        task.run(task=fail)
+        return Result(task.host)
+
+    made: Processor = processor()
+    nr = nornir("a").with_processors([made])
+    result = nr.run(task=observe_endpoint)
+    assert isinstance(result["a"][1].exception, ValueError)
+    made.task_instance_completed(
+        Task(observe_host, nr, global_dry_run=False, processors=nr.processors), nr.inventory.hosts["a"], result["a"]
+    )
