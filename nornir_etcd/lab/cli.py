@@ -6,7 +6,8 @@ import contextlib
 import os
 import shlex
 import time
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path  # noqa: TC003 - Typer reads it at run time
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -33,21 +34,35 @@ def _usage_errors() -> Iterator[None]:
 
 
 @app.command()
-def up(
+def up(  # noqa: PLR0913, PLR0917 - one parameter for each option
     name: NameOption = "lab",
     hosts: Annotated[int, typer.Option(help="how many hosts")] = 3,
     delay: Annotated[
         str, typer.Option(help="seconds a kubelet takes over a changed manifest; a real one 7-17")
     ] = "0.2",
     preload: Annotated[bool, typer.Option("--preload", help="pull all etcd images on all hosts")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="leave a lab of that name as it is where it is up")] = False,
+    inventory: Annotated[
+        Optional[Path],  # noqa: UP045 - Typer reads it at run time, on Python 3.10 too
+        typer.Option(metavar="DIR", help="write config.yaml and an inventory of the hosts there"),
+    ] = None,
 ) -> None:
     """Make a lab; an earlier one of the same name goes first."""
     with _usage_errors():
         lab = Lab(name, hosts, delay, preload=preload)
         started = time.monotonic()
-        lab.up()
-        typer.echo(f"lab {name}: {hosts} hosts up in {time.monotonic() - started:.1f} s")
+        if keep and _is_up(lab, hosts):
+            typer.echo(f"lab {name}: {hosts} hosts are up")
+        else:
+            lab.up()
+            typer.echo(f"lab {name}: {hosts} hosts up in {time.monotonic() - started:.1f} s")
+        if inventory is not None:
+            lab.write_inventory(inventory)
         _show(lab)
+
+
+def _is_up(lab: Lab, hosts: int) -> bool:
+    return lab.name in names() and len(lab.nodes) == hosts and all(lab.is_running(node.name) for node in lab.nodes)
 
 
 @app.command()
