@@ -65,12 +65,18 @@ class Containerd:
 
 
 def _tags(entry: dict[str, Any]) -> list[Any]:
-    return entry.get("repoTags") or []
+    tags = entry.get("repoTags") or []
+    if not isinstance(tags, list):
+        raise ValueError(f"wanted a list of tags, found {str(tags)[:60]!r}")  # noqa: TRY004 - a wrong answer, no wrong call
+    return tags
 
 
 def _entries(text: str, key: str) -> list[dict[str, Any]]:
     """Return the list under `key`. json raises a ValueError of its own."""
-    document = json.loads(text)
+    try:
+        document = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"wanted JSON, found {text[:60]!r}") from error
     entries = document.get(key) if isinstance(document, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f'wanted an object with a list "{key}", found {text[:60]!r}')
@@ -87,5 +93,5 @@ def _container(entry: dict[str, Any]) -> Container:
             image_id=str(entry["imageRef"]),
             created_ns=int(entry["createdAt"]),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"a container without {error}") from error
