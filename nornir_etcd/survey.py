@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from nornir_etcd.observation import (
     NOT_READ,
@@ -47,7 +47,7 @@ links() {{ for path in {observed}; do [ ! -L "$path" ] || printf '%s|%s\\n' "$pa
 wal() {{
     for path in {guard}/wal/*.wal; do
         [ -f "$path" ] || return 0
-        dd if="$path" bs={wal_head} count=1 2>/dev/null | od -An -v -tx1
+        od -An -v -tx1 -N {wal_head} "$path"
         return
     done
 }}
@@ -65,8 +65,13 @@ part containers {containers}
 part images {images}
 """
 
-_KINDS = {"regular file": "file", "regular empty file": "file", "directory": "directory"}
-_ABSENT = ("No such file or directory", "Not a directory")
+_KINDS: dict[str, Literal["file", "directory"]] = {
+    "regular file": "file",
+    "regular empty file": "file",
+    "directory": "directory",
+}
+# GNU: stat: cannot statx '/x': No such ...; busybox: stat: can't stat '/x': No such ...
+_ABSENT = re.compile(r" '(/[^']*)': (?:No such file or directory|Not a directory)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def _split(text: str, token: str) -> dict[str, _Part]:
 
 
 def _number(part: _Part, otherwise: int) -> int:
-    return int(part.out) if part.out.strip().isdigit() else otherwise
+    return int(part.out) if part.out.strip().isdecimal() else otherwise
 
 
 def _asked(parts: dict[str, _Part], name: str, parse: Callable[[str], T]) -> Maybe[T]:
@@ -155,25 +160,36 @@ def _files(parts: dict[str, _Part], paths: Layout) -> dict[str, FileState]:
     stat = {row[5]: row for row in rows if len(row) == 6}  # noqa: PLR2004 - the fields of the format
     sums = dict(_pairs(parts.get("sums"), "  ", swap=True))
     links = dict(_pairs(parts.get("links"), "|"))
-    said = parts["stat"].said if "stat" in parts else ""
+    absent = set(_ABSENT.findall(parts["stat"].said)) if "stat" in parts else set()
     states: dict[str, FileState] = {}
     for path in paths.observed:
+        state = None
         if path in stat:
-            kind, mode, owner, size, mtime, _ = stat[path]
-            states[path] = FileState(
-                kind="link" if path in links else _KINDS.get(kind, "other"),  # type: ignore[arg-type]  # of the dict's values
-                mode=int(mode, 8),
-                owner=owner,
-                size=int(size),
-                mtime=float(mtime),
-                sha256=sums.get(path, ""),
-                target=links.get(path, ""),
-            )
+            state = _state(stat[path], sums.get(path, ""), links.get(path))
         elif path in links:  # it leads nowhere
-            states[path] = FileState(kind="link", target=links[path])
-        elif any(path in line and line.endswith(_ABSENT) for line in said.splitlines()):
-            states[path] = FileState(kind="absent")
+            state = FileState(kind="link", target=links[path])
+        elif path in absent:
+            state = FileState(kind="absent")
+        if state is not None:
+            states[path] = state
     return states
+
+
+def _state(row: list[str], sha256: str, target: str | None) -> FileState | None:
+    """Return what a row of stat says of a path, and the target where it is a link; None where it makes no sense."""
+    kind, mode, owner, size, mtime, _ = row
+    try:
+        return FileState(
+            kind=_KINDS.get(kind, "other") if target is None else "link",
+            mode=int(mode, 8),
+            owner=owner,
+            size=int(size),
+            mtime=float(mtime),
+            sha256=sha256,
+            target=target or "",
+        )
+    except ValueError:
+        return None
 
 
 def _pairs(part: _Part | None, separator: str, *, swap: bool = False) -> list[tuple[str, str]]:
@@ -190,6 +206,8 @@ def _data(parts: dict[str, _Part], directory: FileState | None, paths: Layout) -
         return Unknown(f"{paths.data} could not be listed")
     # A file system of its own brings lost+found; etcd does not mind it.
     content = tuple(name for name in parts["data"].out.splitlines() if name and name != "lost+found")
+    if parts["wal"].code:
+        return Unknown(f"{paths.guard}/wal could not be read: {parts['wal'].said or 'no reason given'}")
     try:
         head = bytes.fromhex("".join(parts["wal"].out.split()))
         return DataDirectory("member", *identify(head), content) if head else _without_wal(content, parts.get("guard"))

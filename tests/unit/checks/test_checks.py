@@ -131,7 +131,7 @@ def test_what_was_wrong_is_never_ok_for_want_of_an_answer(blank: set[tuple[int, 
         if name in HOST_FIELDS:
             seen.hosts[key] = replace(seen.hosts[key], **unread)  # type: ignore[arg-type]  # by name
         else:
-            seen.endpoints[key] = replace(seen.endpoints[key], **unread)  # type: ignore[arg-type]  # by name
+            seen.endpoints[key] = replace(seen.endpoints[key], **unread)
     for number in dead:
         seen.hosts[f"master-{number}"] = HostObservation(f"master-{number}", error=DEAD)
     after = findings(world, seen)
