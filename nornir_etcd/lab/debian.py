@@ -54,7 +54,7 @@ class Suite:
             "Dir::Cache": directory / "cache",
             "APT::Sandbox::User": "root",
             "Acquire::Languages": "none",
-            "Acquire::Retries": "3",
+            "Acquire::Retries": "1",
         }
         self._options = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
 
