@@ -44,6 +44,10 @@ class NornirEtcdError(Exception):
         self.remedy = remedy
         super().__init__(thing, host, wanted, found, remedy)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # BaseException's own would call the class with positional arguments, which it does not take.
+        return _restore, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         line = f"{self.host}: {self.thing}" if self.host else self.thing
         facts = [f"{word} {value}" for word, value in (("wanted", self.wanted), ("found", self.found)) if value]
@@ -52,6 +56,13 @@ class NornirEtcdError(Exception):
         if self.remedy:
             line += f"; {self.remedy}"
         return " ".join(line.split())
+
+
+def _restore(kind: type[NornirEtcdError], args: tuple[object, ...], state: dict[str, object]) -> NornirEtcdError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class InventoryError(NornirEtcdError):
