@@ -37,12 +37,12 @@ def start(*argv: str, cwd: Path, env: Mapping[str, str] | None = None, **streams
     return subprocess.Popen(argv, cwd=cwd, env=chosen, **streams)  # noqa: S603 - the program under test
 
 
-def run(*argv: str, cwd: Path, env: Mapping[str, str] | None = None) -> Done:
+def run(*argv: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = TIMEOUT) -> Done:
     """Run a command to its end, its output on pipes."""
     process = start(*argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
         try:
-            out, err = process.communicate(timeout=TIMEOUT)
+            out, err = process.communicate(timeout=timeout)
         finally:
             process.kill()
     return Done(process.returncode, out.decode(), err.decode())
