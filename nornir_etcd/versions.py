@@ -75,6 +75,17 @@ OWN_FLAGS: Final = frozenset(
 """Every flag that the manifest sets itself, on whatever release; etcd_extra_args must name none of them."""
 
 
+REFUSED_FLAGS: Final = {
+    "config-file": "etcd then ignores every other flag",
+    "discovery": "the members come from the inventory",
+    "discovery-srv": "the members come from the inventory",
+    "force-new-cluster": "it throws the other members out",
+    "unsafe-no-fsync": "a power cut then loses acknowledged writes",
+    "wal-dir": "the Pod mounts the data directory alone",
+}
+"""Flags that etcd_extra_args must not name, each with the reason."""
+
+
 def parse(tag: str) -> Version:
     """Return the release that an image tag or etcd itself names.
 

@@ -115,7 +115,7 @@ def _check_host(host: HostVariables, overrides: Mapping[str, str]) -> HostSettin
 
 def _name_problems(host: HostVariables) -> Iterable[Problem]:
     try:
-        values.name(host.name)
+        values.member_name(host.name)
     except Unwanted as error:
         yield Problem(host.name, "name", error.against(shown(host.name)))
     for source, data in host.layers:

@@ -91,6 +91,17 @@ def name(value: object) -> str:
     return found
 
 
+def member_name(value: object) -> str:
+    """Return a name, see `name`, that leaves the files of the other members alone.
+
+    NAME.pem of a member called x-key would be the key of x.
+    """
+    found = name(value)
+    if found.endswith("-key"):
+        raise Unwanted("a name that does not end in -key", "its certificate would lie where another member's key does")
+    return found
+
+
 def node_path(value: object) -> str:
     """Return a clean absolute path on a host, without a trailing slash.
 
@@ -137,6 +148,8 @@ def _flag(value: object) -> str:
         raise Unwanted("names of etcd's flags")
     if found in versions.OWN_FLAGS:
         raise Unwanted("flags that the manifest does not set itself", "use the variable for it, where there is one")
+    if found in versions.REFUSED_FLAGS:
+        raise Unwanted("flags that keep data and members safe", versions.REFUSED_FLAGS[found])
     return found
 
 

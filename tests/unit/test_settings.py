@@ -305,6 +305,7 @@ BAD = [
         for value in ("--a=b", ["a"], {"--a": 1}, {1: 2}, {"a": None}, {"a": [1]}, {"A": 1}, {"a": "b\nc"})
     ),
     *(("etcd_extra_args", {flag: "x"}) for flag in ("name", "data-dir", "initial-cluster", "quota-backend-bytes")),
+    *(("etcd_extra_args", {flag: "x"}) for flag in ("force-new-cluster", "config-file", "wal-dir", "unsafe-no-fsync")),
     *(("etcd_extra_args", value) for value in ("[" * 100_000, {"a": 10**5000})),
     ("cfssl_version", "1.6"),
 ]
@@ -559,3 +560,8 @@ def test_no_name_of_ours_nearly_misses_another() -> None:
     names = tuple(Settings.model_fields)
     for one, other in itertools.permutations(names, 2):
         assert near_miss(one, (other,)) == ""
+
+
+def test_a_host_whose_certificate_would_lie_where_anothers_key_does_is_refused() -> None:
+    with pytest.raises(InventoryError, match=r"x-key: name: wanted a name that does not end in -key"):
+        load_settings([HostVariables("x-key", "192.0.2.11", ())])
