@@ -115,7 +115,7 @@ class ProgressProcessor(_Processor):
                 self._lines[name] = self._progress.add_task(harmless(name), total=None, doing="")
             elif len(doing) == 1:
                 self._progress.reset(self._lines[name])
-            self._progress.update(self._lines[name], doing=", ".join(dict.fromkeys(doing)), visible=bool(doing))
+            self._progress.update(self._lines[name], doing=", ".join(dict.fromkeys(doing)))
 
 
 class ResultProcessor(_Processor):

@@ -205,7 +205,8 @@ def _plan(cluster: ClusterReport, *, full: bool) -> RenderableType:
     for _, group in groupby(cluster.plan, lambda one: (one.status, one.action, one.reason, one.disruptive and one.id)):
         same = list(group)
         step = same[0]
-        took = f" {max(one.seconds for one in same):.1f} s" if step.status is StepStatus.DONE else ""
+        seconds = max(one.seconds for one in same)
+        took = f" {seconds:.1f} s" if seconds >= 0.1 else ""  # noqa: PLR2004 - what one decimal shows
         status = Text.assemble((step.status.value, STATUS_STYLE[step.status]), (took, "dim"))
         hosts = [one.host or "controller" for one in same]
         whole = len(hosts) > 1 and len(hosts) == len(cluster.members)
