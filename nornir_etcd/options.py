@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from nornir_etcd.events import EventFile
 from nornir_etcd.exceptions import InventoryError, NornirEtcdError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Options:
     accept_downtime: bool
     output: Path | None
     verbose: bool
+    events: Path | None = None
 
     @contextmanager
     def nornir(self) -> Iterator[Nornir]:
@@ -66,9 +68,13 @@ class Options:
         """Return the keyword arguments that `certs`, `deploy` and `verify` have in common.
 
         Raises:
-            InventoryError: an option is malformed.
+            InventoryError: an option is malformed, or the file of --events cannot be written.
         """
-        return {"hosts": self._selected(nr), "overrides": dict(_pairs("--set", self.settings))}
+        return {
+            "hosts": self._selected(nr),
+            "overrides": dict(_pairs("--set", self.settings)),
+            "events": EventFile(self.events) if self.events else None,
+        }
 
     def _selected(self, nr: Nornir) -> list[str] | None:
         """Return the hosts that may change. Those that do not exist are left in, for the runbook to refuse."""
@@ -118,13 +124,17 @@ def command(main: Callable[[Options], Report]) -> Callable[..., None]:
             bool, typer.Option("--accept-downtime", help="The only member of a cluster may be stopped.")
         ] = False,
         output: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report, as JSON.")] = None,
+        events: Annotated[
+            Path | None,
+            typer.Option(metavar="FILE", help="Append what is begun and ended while it works, as JSON lines."),
+        ] = None,
         verbose: Annotated[
             bool, typer.Option("-v", "--verbose", help="All findings, all diffs, the result of every task.")
         ] = False,
     ) -> None:
         names = tuple(name.strip() for name in hosts.split(",") if name.strip())
         chosen = (tuple(filters or ()), names, tuple(settings or ()))
-        raise SystemExit(_run(main, Options(config, *chosen, dry_run, accept_downtime, output, verbose)))
+        raise SystemExit(_run(main, Options(config, *chosen, dry_run, accept_downtime, output, verbose, events)))
 
     run.__doc__ = main.__doc__
     return run

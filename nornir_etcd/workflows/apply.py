@@ -19,11 +19,13 @@ from nornir_etcd.tasks.certificates import issue_client, make_ca
 from nornir_etcd.tasks.member import carry_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nornir.core import Nornir
-    from nornir.core.task import MultiResult
+    from nornir.core.task import MultiResult, Result, Task
 
+    from nornir_etcd.cluster import Cluster
+    from nornir_etcd.events import Announcer
     from nornir_etcd.observation import ClusterObservation
     from nornir_etcd.plan.planner import Desired
     from nornir_etcd.plan.step import Plan, Step
@@ -50,7 +52,7 @@ def step_report(step: Step, **became: object) -> StepReport:
     return StepReport.model_validate(planned | became)
 
 
-def apply(nr: Nornir, desired: Desired, plan: Plan, observation: ClusterObservation) -> Applied:
+def apply(nr: Nornir, desired: Desired, plan: Plan, observation: ClusterObservation, announce: Announcer) -> Applied:
     """Carry out the waves in order and stop at the first that fails.
 
     Args:
@@ -58,22 +60,34 @@ def apply(nr: Nornir, desired: Desired, plan: Plan, observation: ClusterObservat
         desired: what the plan was made for.
         plan: the plan, without refusals.
         observation: the one that the plan was made from.
+        announce: told of every boundary.
     """
     applied = Applied()
     for wave in plan.waves:
         if applied.failed:
-            applied.steps += [step_report(step, status=StepStatus.SKIPPED) for step in wave]
+            _not_begun(applied, wave, announce, status=StepStatus.SKIPPED)
             continue
+        announce("wave-started")
         if any(step.disruptive for step in wave):
             observation = observe(nr, desired.cluster)
+            announce("observed")
             if refused := _refused(desired, wave, observation):
-                applied.steps += [step_report(step, status=StepStatus.FAILED, error=refused) for step in wave]
+                _not_begun(applied, wave, announce, status=StepStatus.FAILED, error=refused)
                 continue
         if any(not step.host for step in wave):
-            applied.steps += [_on_controller(nr, desired, step) for step in wave]
+            applied.steps += [_on_controller(nr, desired, step, announce) for step in wave]
         else:
-            _on_hosts(nr, desired, wave, observation, applied)
+            _on_hosts(nr, desired, wave, observation, applied, announce)
+        announce("wave-finished")
     return applied
+
+
+def _not_begun(
+    applied: Applied, wave: Sequence[Step], announce: Announcer, *, status: StepStatus, error: str = ""
+) -> None:
+    for step in wave:
+        applied.steps.append(step_report(step, status=status, error=error))
+        announce("step-finished", host=step.host, step=step.id, status=status.value)
 
 
 def _refused(desired: Desired, wave: Sequence[Step], observation: ClusterObservation) -> str:
@@ -87,7 +101,14 @@ def _refused(desired: Desired, wave: Sequence[Step], observation: ClusterObserva
     return ""
 
 
-def _on_controller(nr: Nornir, desired: Desired, step: Step) -> StepReport:
+def _on_controller(nr: Nornir, desired: Desired, step: Step, announce: Announcer) -> StepReport:
+    announce("step-started", step=step.id)
+    report = _issue(nr, desired, step)
+    announce("step-finished", step=step.id, status=report.status.value)
+    return report
+
+
+def _issue(nr: Nornir, desired: Desired, step: Step) -> StepReport:
     started = time.monotonic()
     try:
         (make_ca if step.action == "make-ca" else issue_client)(desired.cluster)
@@ -99,13 +120,20 @@ def _on_controller(nr: Nornir, desired: Desired, step: Step) -> StepReport:
     return step_report(step, status=StepStatus.DONE, seconds=time.monotonic() - started)
 
 
-def _on_hosts(
-    nr: Nornir, desired: Desired, wave: Sequence[Step], observation: ClusterObservation, applied: Applied
+def _on_hosts(  # noqa: PLR0913, PLR0917 - a wave, and what is known of its cluster
+    nr: Nornir,
+    desired: Desired,
+    wave: Sequence[Step],
+    observation: ClusterObservation,
+    applied: Applied,
+    announce: Announcer,
 ) -> None:
-    actions = {step.host: step.action for step in wave}
+    steps = {step.host: step for step in wave}
     nr.data.reset_failed_hosts()
-    chosen = nr.filter(filter_func=lambda host: host.name in actions)
-    results = chosen.run(task=carry_out, cluster=desired.cluster, observation=observation, actions=actions)
+    chosen = nr.filter(filter_func=lambda host: host.name in steps)
+    results = chosen.run(
+        task=_announced, cluster=desired.cluster, observation=observation, steps=steps, announce=announce
+    )
     failed = {name: failure(multi) for name, multi in results.items() if multi.failed}
     logs = _logs(chosen, desired, (step.host for step in wave if step.host in failed and step.action in STARTS))
     for step in wave:
@@ -117,6 +145,21 @@ def _on_hosts(
         applied.steps.append(step_report(step, **({"diff": _diff(results[name])} | became)))
         if step.action not in ("issue-certificate", "await-member"):
             applied.changed.add(name)
+
+
+def _announced(
+    task: Task, cluster: Cluster, observation: ClusterObservation, steps: Mapping[str, Step], announce: Announcer
+) -> Result:
+    """Carry out the host's step between the announcements of its two boundaries."""
+    step = steps[task.host.name]
+    announce("step-started", host=step.host, step=step.id)
+    status = StepStatus.FAILED
+    try:
+        done = carry_out(task, cluster, observation, {step.host: step.action})
+        status = StepStatus.DONE
+    finally:
+        announce("step-finished", host=step.host, step=step.id, status=status.value)
+    return done
 
 
 def _diff(results: MultiResult) -> str:

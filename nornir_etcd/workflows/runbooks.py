@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from nornir.core import Nornir
 
+    from nornir_etcd.events import Events
     from nornir_etcd.report.model import Report
 
 CERTS = Runbook("certs", frozenset({"certificates"}), (certificates.check,))
@@ -25,6 +26,7 @@ def certs(
     hosts: Collection[str] | None = None,
     overrides: Mapping[str, str] | None = None,
     dry_run: bool | None = None,
+    events: Events | None = None,
 ) -> Report:
     """Issue the certificates that are due and place them on their hosts. No member is restarted.
 
@@ -33,6 +35,7 @@ def certs(
         hosts: the hosts that may change; all of the inventory where it is None.
         overrides: variables set above the inventory.
         dry_run: plan only; Nornir's own setting where it is None.
+        events: told of every boundary that the run passes; `nornir_etcd.events.EventFile` is one.
 
     Returns:
         The report. What went wrong on hosts stands in it and is not raised.
@@ -40,16 +43,17 @@ def certs(
     Raises:
         InventoryError: with every fault of the inventory.
     """
-    return walk(CERTS, nr, hosts=hosts, overrides=overrides, dry_run=dry_run)
+    return walk(CERTS, nr, hosts=hosts, overrides=overrides, dry_run=dry_run, events=events)
 
 
-def deploy(
+def deploy(  # noqa: PLR0913 - one keyword for each option
     nr: Nornir,
     *,
     hosts: Collection[str] | None = None,
     overrides: Mapping[str, str] | None = None,
     dry_run: bool | None = None,
     accept_downtime: bool = False,
+    events: Events | None = None,
 ) -> Report:
     """Bring every cluster to what the inventory asks for: certificates, static Pods, verification.
 
@@ -62,6 +66,7 @@ def deploy(
         overrides: variables set above the inventory.
         dry_run: plan only; Nornir's own setting where it is None.
         accept_downtime: a cluster of one member may be stopped.
+        events: told of every boundary that the run passes; `nornir_etcd.events.EventFile` is one.
 
     Returns:
         The report. What went wrong on hosts stands in it and is not raised.
@@ -69,16 +74,31 @@ def deploy(
     Raises:
         InventoryError: with every fault of the inventory.
     """
-    return walk(DEPLOY, nr, hosts=hosts, overrides=overrides, dry_run=dry_run, accept_downtime=accept_downtime)
+    return walk(
+        DEPLOY,
+        nr,
+        hosts=hosts,
+        overrides=overrides,
+        dry_run=dry_run,
+        accept_downtime=accept_downtime,
+        events=events,
+    )
 
 
-def verify(nr: Nornir, *, hosts: Collection[str] | None = None, overrides: Mapping[str, str] | None = None) -> Report:
+def verify(
+    nr: Nornir,
+    *,
+    hosts: Collection[str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    events: Events | None = None,
+) -> Report:
     """Check every cluster and change nothing.
 
     Args:
         nr: Nornir with the inventory.
         hosts: clusters without any of these hosts are left out; a cluster is always checked whole.
         overrides: variables set above the inventory.
+        events: told of every boundary that the run passes; `nornir_etcd.events.EventFile` is one.
 
     Returns:
         The report.
@@ -86,4 +106,4 @@ def verify(nr: Nornir, *, hosts: Collection[str] | None = None, overrides: Mappi
     Raises:
         InventoryError: with every fault of the inventory.
     """
-    return walk(VERIFY, nr, hosts=hosts, overrides=overrides)
+    return walk(VERIFY, nr, hosts=hosts, overrides=overrides, events=events)

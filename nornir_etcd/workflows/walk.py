@@ -15,6 +15,7 @@ from nornir.core.inventory import Inventory
 from nornir.core.state import GlobalState
 
 from nornir_etcd.checks.evidence import Evidence, evidence
+from nornir_etcd.events import Announcer
 from nornir_etcd.exceptions import NornirEtcdError
 from nornir_etcd.manifest import render
 from nornir_etcd.observe import observe
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from nornir_etcd.cluster import Cluster
+    from nornir_etcd.events import Events
     from nornir_etcd.observation import ClusterObservation
     from nornir_etcd.plan.step import Plan
     from nornir_etcd.report.model import Finding
@@ -58,6 +60,10 @@ class _Run:
     dry_run: bool
     accept_downtime: bool
     template: str
+    events: Events | None
+
+    def announcer(self, cluster: Cluster) -> Announcer:
+        return Announcer(self.events, self.runbook.name, cluster.name)
 
 
 def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
@@ -68,6 +74,7 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
     overrides: Mapping[str, str] | None = None,
     dry_run: bool | None = None,
     accept_downtime: bool = False,
+    events: Events | None = None,
 ) -> Report:
     """Walk every cluster that has one of the selected hosts.
 
@@ -80,6 +87,7 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         overrides: variables above the inventory.
         dry_run: stop after the plan; Nornir's own setting where it is None.
         accept_downtime: a cluster of one member may be stopped.
+        events: told of every boundary that the run passes.
 
     Raises:
         InventoryError: with every fault of the inventory; nothing has been touched.
@@ -96,12 +104,15 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         dry_run=bool(nr.data.dry_run) if dry_run is None else dry_run,
         accept_downtime=accept_downtime,
         template=manifest_template(),
+        events=events,
     )
+    announce = Announcer(events, runbook.name)
+    announce("run-started")
     chosen = [cluster for cluster in clusters if any(member.name in run.scope for member in cluster.members)]
     at_once = max(1, MAX_SESSIONS // max(len(cluster.members) for cluster in chosen))
     with ThreadPoolExecutor(max_workers=min(at_once, len(chosen)), thread_name_prefix="cluster") as pool:
-        reports = list(pool.map(lambda cluster: _guarded(_only(nr, inventory, cluster, run), cluster, run), chosen))
-    return Report(
+        reports = list(pool.map(lambda cluster: _one(_only(nr, inventory, cluster, run), cluster, run), chosen))
+    report = Report(
         tool=f"nornir-etcd {version('nornir-etcd')}",
         runbook=runbook.name,
         dry_run=run.dry_run,
@@ -110,6 +121,8 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         warnings=list(warnings),
         clusters=reports,
     )
+    announce("run-finished", status=str(report.exit_code))
+    return report
 
 
 def _only(nr: Nornir, inventory: Inventory, cluster: Cluster, run: _Run) -> Nornir:
@@ -139,6 +152,12 @@ def _closing(nr: Nornir) -> Iterator[None]:
                 host.close_connection(connection)
 
 
+def _one(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
+    report = _guarded(nr, cluster, run)
+    run.announcer(cluster)("cluster-finished", status=report.outcome.value)
+    return report
+
+
 def _guarded(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
     """Run one cluster; whatever goes wrong in it stays in its own report."""
     try:
@@ -154,21 +173,26 @@ def _guarded(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
 
 
 def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
+    announce = run.announcer(cluster)
     store = store_of(cluster)
     content = store.read()
     now = datetime.now(tz=timezone.utc)
     manifests = {member.name: render(member, cluster, template=run.template) for member in cluster.members}
     desired = Desired(cluster, manifests, run.scope, run.runbook.allowed, now, run.accept_downtime)
     observation = observe(nr, cluster)
+    announce("observed")
     planned = plan(desired, observation, content)
+    announce("planned", status="refused" if planned.refusals else "")
     if run.dry_run and run.runbook.allowed:
         return _report(cluster, run, planned, Applied([step_report(s) for s in planned.steps]), observation, [])
-    applied = apply(nr, desired, planned, observation)
+    applied = apply(nr, desired, planned, observation, announce)
     if applied.steps:
         content, observation = store.read(), observe(nr, cluster)
+        announce("observed")
     issued = {name: pair.certificate for name, pair in content.leaves.items() if pair.certificate is not None}
     seen = evidence(cluster, observation, issued, datetime.now(tz=timezone.utc))
     findings = [finding for check in run.runbook.checks for finding in check(seen)]
+    announce("verified")
     return _report(cluster, run, planned, applied, observation, findings)
 
 

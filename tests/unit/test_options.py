@@ -42,7 +42,7 @@ def nr() -> Nornir:
 
 
 def test_no_selection_leaves_it_to_the_runbook(nr: Nornir) -> None:
-    assert options().arguments(nr) == {"hosts": None, "overrides": {}}
+    assert options().arguments(nr) == {"hosts": None, "overrides": {}, "events": None}
 
 
 @pytest.mark.parametrize(
