@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from pathlib import Path  # noqa: TC003 - Typer reads it at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import nornir_etcd
+from nornir_etcd.exceptions import InventoryError
 from nornir_etcd.options import USAGE, Options, command
 
 if TYPE_CHECKING:
@@ -46,6 +49,22 @@ def verify(options: Options) -> Report:
 
 for runbook in (certs, deploy, verify):
     app.command(runbook.__name__)(command(runbook))
+
+
+@app.command()
+def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; made where there is none.")]) -> None:
+    """Lay out a workspace: configuration, inventory, runbooks and templates, to be edited."""
+    from nornir_etcd.workspace import lay_out  # noqa: PLC0415 - as below
+
+    try:
+        lay_out(directory)
+    except InventoryError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)  # noqa: T201 - a command line's own voice
+        raise SystemExit(USAGE) from error
+    print(f"1. cd {shlex.quote(str(directory))}; put your hosts into inventory/hosts.yaml")  # noqa: T201
+    print("2. say in inventory/groups.yaml who logs in with which key, which etcd, and from which registry")  # noqa: T201
+    print("3. nornir-etcd deploy --dry-run shows what would be done, nornir-etcd deploy does it")  # noqa: T201
 
 
 @app.command()
