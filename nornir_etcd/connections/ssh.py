@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from nornir.core.configuration import Config
     from nornir.core.inventory import Host
 
+    from nornir_etcd.remote.privilege import Way
+
 CONNECTION_NAME = "etcd_ssh"
 
 _PROXY_SECONDS = 2.0  # for paramiko's thread to let go of a ProxyCommand's pipes; it looks ten times a second
@@ -76,6 +78,10 @@ class LeanLinux(LinuxSSH):
     waited for, and netmiko's `send_command` cannot be used on it.
     """
 
+    way: Way | RemoteError | None = None
+    """How scripts become root's here, or why they do not; None until the first one runs."""
+    way_lock: threading.Lock
+
     _proxy: Proxy | None = None
 
     def _open(self) -> None:
@@ -91,6 +97,7 @@ class LeanLinux(LinuxSSH):
         Raises:
             RemoteError: one of its kinds, for what went wrong.
         """
+        self.way_lock = threading.Lock()
         client = self._build_ssh_client()
         self.remote_conn_pre = client
         parameters = self._connect_params_dict()

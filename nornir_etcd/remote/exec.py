@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import secrets
 import select
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import paramiko
 
 from nornir_etcd.connections.ssh import connect
-from nornir_etcd.exceptions import CommandFailed, CommandTimeout, ConnectionLost, RemoteError
+from nornir_etcd.connections.ssh_options import merged_options
+from nornir_etcd.exceptions import CommandFailed, CommandTimeout, ConnectionLost, InventoryError, RemoteError
+from nornir_etcd.remote import privilege
 from nornir_etcd.remote.completed import Completed, failure, last_lines
 
 if TYPE_CHECKING:
     from nornir.core.configuration import Config
     from nornir.core.inventory import Host
 
-COMMAND = """sh -c 'IFS= read -r boot; eval "$boot"'"""
-"""The only command line there is. `read` takes one line from stdin and nothing beyond it (POSIX), the line takes the
-script, the script what follows it: nothing is in argv and no login shell (bash, dash, zsh, fish, tcsh) has to quote."""
+    from nornir_etcd.connections.ssh import LeanLinux
 
 OUTPUT_LIMIT = 16 * 1024 * 1024
 
@@ -31,6 +33,7 @@ _CHUNK = 64 * 1024
 _WINDOW_POLL = 0.005  # seconds between looks at a full send window, for which paramiko has no event
 _KILL_SECONDS = 3.0
 _WATCHDOG_SECONDS = 2 * _KILL_SECONDS
+_PROBE_SECONDS = 30.0  # PAM takes two or three over a wrong password, more where a directory service is slow
 
 _BOOT = (
     'umask 077; export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"; '
@@ -67,6 +70,18 @@ class _Output:
         return int(mark[1]) if mark else None
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What is fixed of one run."""
+
+    host: str
+    transport: paramiko.Transport
+    way: privilege.Way
+    purpose: str
+    deadline: float
+    limit: int
+
+
 def run_script(  # noqa: PLR0913 - all but the first three are keywords with one meaning each
     host: Host,
     config: Config,
@@ -80,9 +95,10 @@ def run_script(  # noqa: PLR0913 - all but the first three are keywords with one
 ) -> Completed:
     """Run a POSIX sh script on a host and return what it printed.
 
-    The script runs as the session's user with umask 077, LC_ALL=C and the usual folders at the end of PATH. `payload`
-    is its stdin; `take N` (a shell function: exactly N bytes, some MB at most; an operand of dd such as `conv=fsync`
-    may follow) reads from it, and its stderr is dd's. A script that arrives incomplete is not started.
+    The script runs as root, by sudo where the session's user is another, with umask 077, LC_ALL=C and the usual folders
+    at the end of PATH. `payload` is its stdin; `take N` (a shell function: exactly N bytes, some MB at most; an operand
+    of dd such as `conv=fsync` may follow) reads from it, and its stderr is dd's. A script that arrives incomplete is
+    not started.
 
     At the deadline the script's process group gets SIGTERM and, a second later, SIGKILL, over the same session.
     Guaranteed is only that the caller is told: where the session itself hangs it is closed, and the script then ends
@@ -103,44 +119,89 @@ def run_script(  # noqa: PLR0913 - all but the first three are keywords with one
 
     Raises:
         InventoryError: the host's SSH options are wrong.
+        AuthenticationFailed: sudo does not make the user root; this is asked once for each session.
         CommandMissing: the shell did not find a command.
         CommandFailed: exit status not 0, or more output than the limit.
         CommandTimeout: the deadline passed.
         ConnectionLost: the session broke; whether the script finished is unknown.
         RemoteError: one of its other kinds where no session could be opened.
     """
-    client = connect(host, config).remote_conn_pre
-    transport = client.get_transport() if client else None
+    session = connect(host, config)
+    transport = session.remote_conn_pre.get_transport() if session.remote_conn_pre else None
     if transport is None:
-        raise _lost(host, purpose, "the session was closed meanwhile")
+        raise _lost(host.name, purpose, "the session was closed meanwhile")
+    way = _way(host, session, transport)
+    run = _Run(host.name, transport, way, purpose, deadline, output_limit)
+    completed = _execute(run, _stream(script, payload))
+    if check and (error := failure(completed, host.name, purpose)):
+        raise error
+    return completed
+
+
+def _way(host: Host, session: LeanLinux, transport: paramiko.Transport) -> privilege.Way:
+    """Return how scripts become root's on a session, as it was found when the first one ran."""
+    with session.way_lock:
+        if session.way is None:
+            session.way = _find_way(host, transport)
+        if isinstance(session.way, RemoteError):
+            raise session.way
+        return session.way
+
+
+def _find_way(host: Host, transport: paramiko.Transport) -> privilege.Way | RemoteError:
+    """Ask the host; a refusal is kept like an answer, so that a wrong password is tried once and locks nobody out."""
+    user = transport.get_username() or "the user"
+    if user == "root":
+        return privilege.AS_LOGIN
+    variable = host.get(privilege.VARIABLE)
+    password = (merged_options(host).extras or {}).get("secret") or (os.environ.get(variable) if variable else None)
+    script = privilege.PROBE_PASSWORD if password else privilege.PROBE
+    run = _Run(host.name, transport, privilege.AS_LOGIN, "look for sudo", _PROBE_SECONDS, _CHUNK)
+    answer = _execute(run, _stream(script, f"{password or ''}\n".encode()))
+    found, said = privilege.verdict(answer.stdout)
+    if found == "root":
+        return privilege.AS_LOGIN
+    if found == "missing":
+        return privilege.no_sudo(host.name, user)
+    if found == "refused":
+        unset = variable if not password else None
+        return privilege.refusal(host.name, user, said, unset)
+    try:
+        return privilege.by_sudo(password if found == "password" else None, secrets.token_hex(16))
+    except ValueError as cause:
+        raise InventoryError(f"{host.name}: sudo's password: {cause}") from cause
+
+
+def _execute(run: _Run, stream: bytes) -> Completed:
+    """Run one script to its end, whatever its exit status."""
     started = time.monotonic()
     output = _Output()
     # paramiko waits without end for the answer to an exec request and for a full TCP buffer: this ends such waits.
-    watchdog = threading.Timer(deadline + _WATCHDOG_SECONDS, transport.close)
+    watchdog = threading.Timer(run.deadline + _WATCHDOG_SECONDS, run.transport.close)
     watchdog.daemon = True
     watchdog.start()
     try:
-        ending, status = _converse(transport, _stream(script, payload), started + deadline, output_limit, output)
+        ending, status = _converse(run, stream, started + run.deadline, output)
     except paramiko.ChannelException as cause:
         raise RemoteError(
-            f"{purpose}: no further channel on the session",
-            host=host.name,
+            f"{run.purpose}: no further channel on the session",
+            host=run.host,
             found=cause.text,
             remedy="raise MaxSessions in the host's sshd_config or ask for less at once",
         ) from cause
     except (paramiko.SSHException, EOFError, OSError) as cause:
-        if time.monotonic() >= started + deadline:
-            raise _expired(host, purpose, deadline, output) from cause
-        raise _lost(host, purpose, str(cause) or type(cause).__name__) from cause
+        if time.monotonic() >= started + run.deadline:
+            raise _expired(run, output) from cause
+        raise _lost(run.host, run.purpose, str(cause) or type(cause).__name__) from cause
     finally:
         watchdog.cancel()
     if ending == "expired":
-        raise _expired(host, purpose, deadline, output)
+        raise _expired(run, output)
     if ending == "overflowed":
         raise CommandFailed(
-            f"{purpose}: too much output", host=host.name, wanted=f"at most {output_limit} bytes", found="more"
+            f"{run.purpose}: too much output", host=run.host, wanted=f"at most {run.limit} bytes", found="more"
         )
-    return _judge(host, purpose, status, output, time.monotonic() - started, transport, check=check)
+    return _judge(run, status, output, time.monotonic() - started)
 
 
 def _stream(script: str, payload: bytes) -> bytes:
@@ -149,20 +210,18 @@ def _stream(script: str, payload: bytes) -> bytes:
     return _BOOT.format(size=len(body)).encode() + body + payload
 
 
-def _converse(
-    transport: paramiko.Transport, stream: bytes, ends: float, limit: int, output: _Output
-) -> tuple[_Ending, int]:
+def _converse(run: _Run, stream: bytes, ends: float, output: _Output) -> tuple[_Ending, int]:
     """Run one command to its end; a command that is given up is killed."""
-    channel = transport.open_session(timeout=max(0.001, ends - time.monotonic()))
+    channel = run.transport.open_session(timeout=max(0.001, ends - time.monotonic()))
     try:
-        channel.exec_command(COMMAND)
-        ending = _exchange(channel, stream, ends, limit, output)
+        channel.exec_command(run.way.command)
+        ending = _exchange(channel, run.way.lead + stream, ends, run.limit, output)
         if ending == "ended" and not channel.status_event.wait(max(0, ends - time.monotonic())):
             ending = "expired"
-        if ending != "ended" and output.pid is not None and transport.is_active():
+        if ending != "ended" and output.pid is not None and run.transport.is_active():
             kill = _stream(_KILL.format(pid=output.pid), b"")
             with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
-                _converse(transport, kill, time.monotonic() + _KILL_SECONDS, _CHUNK, _Output())
+                _converse(replace(run, limit=_CHUNK), kill, time.monotonic() + _KILL_SECONDS, _Output())
         return ending, channel.exit_status
     finally:
         channel.close()
@@ -204,48 +263,38 @@ def _feed(channel: paramiko.Channel, unsent: memoryview) -> memoryview:
     return unsent
 
 
-def _judge(  # noqa: PLR0913, PLR0917 - the parts of one run
-    host: Host,
-    purpose: str,
-    status: int,
-    output: _Output,
-    seconds: float,
-    transport: paramiko.Transport,
-    *,
-    check: bool,
-) -> Completed:
+def _judge(run: _Run, status: int, output: _Output, seconds: float) -> Completed:
     if status < 0:
-        transport.join(0.2)  # a dying transport closes its channels just before it says that it is dead
-        if not transport.is_active():
-            raise _lost(host, purpose, "no exit status")
+        run.transport.join(0.2)  # a dying transport closes its channels just before it says that it is dead
+        if not run.transport.is_active():
+            raise _lost(run.host, run.purpose, "no exit status")
     stdout, stderr = (_MARK.split(stream, maxsplit=1) for stream in (output.stdout, output.stderr))
-    if len(stdout) == 1 or len(stderr) == 1:
-        raise CommandFailed(
-            f"{purpose}: the host ran no shell script",
-            host=host.name,
-            wanted="a login shell that runs `sh -c`",
-            found=f"exit status {status}: {last_lines(bytes(output.stdout + output.stderr)) or 'no output'}",
-            remedy="check the user's login shell, ForceCommand and account",
-        )
-    completed = Completed(status, bytes(stdout[-1]), bytes(stderr[-1]), seconds)
-    if check and (error := failure(completed, host.name, purpose)):
-        raise error
-    return completed
+    if len(stdout) > 1 and len(stderr) > 1:
+        return Completed(status, bytes(stdout[-1]), bytes(stderr[-1]), seconds)
+    if run.way.by_sudo:
+        raise privilege.refusal(run.host, run.transport.get_username() or "the user", bytes(output.stderr))
+    raise CommandFailed(
+        f"{run.purpose}: the host ran no shell script",
+        host=run.host,
+        wanted="a login shell that runs `sh -c`",
+        found=f"exit status {status}: {last_lines(bytes(output.stdout + output.stderr)) or 'no output'}",
+        remedy="check the user's login shell, ForceCommand and account",
+    )
 
 
-def _expired(host: Host, purpose: str, deadline: float, output: _Output) -> CommandTimeout:
+def _expired(run: _Run, output: _Output) -> CommandTimeout:
     return CommandTimeout(
-        f"{purpose} ran past its deadline",
-        host=host.name,
-        wanted=f"an end within {deadline:g} s",
+        f"{run.purpose} ran past its deadline",
+        host=run.host,
+        wanted=f"an end within {run.deadline:g} s",
         found=last_lines(_MARK.sub(b"", output.stderr)) or "nothing on stderr",
     )
 
 
-def _lost(host: Host, purpose: str, found: str) -> ConnectionLost:
+def _lost(host: str, purpose: str, found: str) -> ConnectionLost:
     return ConnectionLost(
         f"{purpose}: the SSH session broke",
-        host=host.name,
+        host=host,
         wanted="an exit status",
         found=found,
         remedy="whether it finished is unknown: run again, which observes first",

@@ -15,7 +15,8 @@ import pytest
 
 from nornir_etcd.connections.ssh import connect
 from nornir_etcd.exceptions import CommandFailed, CommandMissing, CommandTimeout, ConnectionLost, RemoteError
-from nornir_etcd.remote.exec import COMMAND, _stream, run_script
+from nornir_etcd.remote.exec import _stream, run_script
+from nornir_etcd.remote.privilege import AS_LOGIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,7 +185,7 @@ def test_a_channel_leaves_no_file_descriptor(on_host: Run) -> None:
 def test_every_login_shell_runs_the_command_line(shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
-    command = [shell, *(["sh"] if shell == "busybox" else []), "-c", COMMAND]
+    command = [shell, *(["sh"] if shell == "busybox" else []), "-c", AS_LOGIN.command]
     stream = _stream("printf '%s\\n' \"it's $(take 3 2>/dev/null)\"; cat", b"abc" + BINARY)
     done = subprocess.run(  # noqa: S603 - the shell under test
         command, input=stream, capture_output=True, timeout=20, check=True
@@ -196,7 +197,7 @@ def test_every_login_shell_runs_the_command_line(shell: str) -> None:
 def test_a_script_that_arrives_in_part_is_not_started(tmp_path: Path, cut: int) -> None:
     stream = _stream("\n".join([f"echo x > {tmp_path}/file; rm {tmp_path}/other"] * 10), b"")
     done = subprocess.run(  # noqa: S603 - a shell
-        ["/bin/sh", "-c", COMMAND], input=stream[:-cut], capture_output=True, timeout=20, check=False
+        ["/bin/sh", "-c", AS_LOGIN.command], input=stream[:-cut], capture_output=True, timeout=20, check=False
     )
     assert done.returncode != 0
     assert list(tmp_path.iterdir()) == []
