@@ -14,25 +14,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nornir_etcd.exceptions import InventoryError, NornirEtcdError
     from nornir_etcd.report.model import Report
-    from nornir_etcd.workflows import certs, deploy, verify
+    from nornir_etcd.workflows import certs, clusters_in, deploy, verify
 
-__all__ = ["InventoryError", "NornirEtcdError", "Report", "certs", "deploy", "verify"]
+__all__ = ["InventoryError", "NornirEtcdError", "Report", "certs", "clusters_in", "deploy", "verify"]
 
 _HOMES = {
     "InventoryError": "nornir_etcd.exceptions",
     "NornirEtcdError": "nornir_etcd.exceptions",
     "Report": "nornir_etcd.report.model",
     "certs": "nornir_etcd.workflows",
+    "clusters_in": "nornir_etcd.workflows",
     "deploy": "nornir_etcd.workflows",
     "verify": "nornir_etcd.workflows",
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for: the pure half of the package must not load the other one."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # a type checker sees the names above, and no others
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first asked for: the pure half of the package must not load the other one."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

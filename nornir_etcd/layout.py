@@ -77,6 +77,11 @@ class Layout:
         return f"{self.data}/member"
 
     @property
+    def volumes(self) -> tuple[str, ...]:
+        """The folders that are written to: each may lie on a file system of its own."""
+        return (self.data, self.ca_dir, self.kube_base_dir, self.manifests)
+
+    @property
     def observed(self) -> tuple[str, ...]:
         """Every path whose state an observation reads."""
         return (self.ca, *self.links, *self.modes, f"{self.etcd}/..data", self.manifests, self.manifest, self.data)
@@ -84,7 +89,7 @@ class Layout:
     @property
     def texts(self) -> tuple[str, ...]:
         """The files whose content an observation reads. None of them holds a secret."""
-        return (self.ca, f"{self.etcd}/{CERTIFICATE}", self.manifest)
+        return (self.ca, f"{self.etcd}/{CERTIFICATE}", f"{self.etcd}/{CA}", self.manifest)
 
 
 def layout(settings: Settings) -> Layout:

@@ -86,6 +86,7 @@ class EndpointObservation:
     members: Maybe[MemberList] = NOT_READ
     alarms: Maybe[tuple[Alarm, ...]] = NOT_READ
     read_seconds: Maybe[float] = NOT_READ  # latency of a linearizable read
+    blind: Unknown | None = None  # why the controller cannot ask it: the member may serve others all the same
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,69 @@ class DataDirectory:
 
 
 @dataclass(frozen=True)
+class ClockOffset:
+    """The host's clock minus the controller's, in seconds: it lies between these bounds (a round trip takes time)."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Kubelet:
+    """A kubelet that runs on the host, and where it takes static Pods from."""
+
+    pid: int
+    verdict: Literal["same", "other", "unset", "unreadable"]  # same: the folder that the manifest is written to
+    source: str  # of the path: a configuration file or a flag
+    path: str  # of the folder; empty where it is not known
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """What else lies in the folder of static Pods. The kubelet takes every file there for a Pod, whatever its name."""
+
+    files: tuple[str, ...]
+    etcd: tuple[str, ...]  # those of them with a Pod or container named etcd
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A socket that listens on one of etcd's ports."""
+
+    port: int
+    address: str
+    pid: int = 0  # 0: its owner is not known
+    process: str = ""
+    cgroup: str = ""  # of the process: names its container
+
+
+@dataclass(frozen=True)
+class Volume:
+    """The file system of a folder, or of the nearest folder above it that is there."""
+
+    folder: str  # which that is
+    free: int  # bytes
+    writable: bool
+    mount: str  # where it is mounted
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a host offers etcd: read before something is done there, by the same round trip as the rest."""
+
+    offset: Maybe[ClockOffset] = NOT_READ
+    missing_tools: Maybe[tuple[str, ...]] = NOT_READ
+    runtime: Maybe[str] = NOT_READ  # its own name
+    sockets: Maybe[tuple[str, ...]] = NOT_READ  # of container runtimes
+    digests: Maybe[dict[str, frozenset[str]]] = NOT_READ  # tag -> its image's ID and the digests that registries gave
+    kubelets: Maybe[tuple[Kubelet, ...]] = NOT_READ
+    manifests: Maybe[Manifests] = NOT_READ
+    listeners: Maybe[tuple[Listener, ...]] = NOT_READ
+    volumes: Maybe[dict[str, Volume]] = NOT_READ  # by folder
+    peers: dict[str, Maybe[Literal["open", "refused", "silent"]]] = field(default_factory=dict)  # by address
+
+
+@dataclass(frozen=True)
 class HostObservation:
     """What one host said over SSH, in one round trip."""
 
@@ -143,6 +207,7 @@ class HostObservation:
     containers: Maybe[tuple[Container, ...]] = NOT_READ  # newest first
     images: Maybe[dict[str, str]] = NOT_READ  # tag -> image id
     data: Maybe[DataDirectory] = NOT_READ
+    surroundings: Maybe[Surroundings] = NOT_READ  # read where something may be done on the host
 
     @property
     def container(self) -> Container | None:

@@ -15,7 +15,7 @@ from nornir.core.task import Result
 from nornir_etcd.cluster import CLIENT_PORT, PEER_PORT
 from nornir_etcd.connections import tls
 from nornir_etcd.connections.etcd import CONNECTION_NAME
-from nornir_etcd.exceptions import NornirEtcdError, RemoteError
+from nornir_etcd.exceptions import EtcdTlsError, NornirEtcdError, RemoteError
 from nornir_etcd.layout import layout
 from nornir_etcd.observation import ClusterObservation, EndpointObservation, HostObservation, Maybe, Unknown
 from nornir_etcd.remote.exec import run_script
@@ -48,7 +48,7 @@ def observe_host(task: Task, cluster: Cluster) -> Result:
 
     Args:
         task: Nornir's.
-        cluster: the host's cluster, as `nornir_etcd.load_clusters` gives it.
+        cluster: the host's cluster, as `nornir_etcd.clusters_in` gives it.
 
     Returns:
         A `HostObservation`; where the host cannot be asked, one whose `error` says why.
@@ -82,6 +82,8 @@ def observe_endpoint(task: Task, cluster: Cluster) -> Result:
     client_port, served_client = _port(member.address, CLIENT_PORT)
     peer_port, served_peer = _port(member.address, PEER_PORT)
     asked = ask(task.host, task.nornir.config, member) if client_port is True else _silent(served_client)
+    if isinstance(client_port, Unknown):
+        asked = replace(asked, blind=client_port)
     seen = replace(
         asked, client_port=client_port, peer_port=peer_port, served_client=served_client, served_peer=served_peer
     )
@@ -124,12 +126,19 @@ def ask(host: Host, config: Config, member: Member) -> EndpointObservation:
     try:
         client = etcd_client(host, config, member)
     except NornirEtcdError as error:
-        return _silent(Unknown(str(error)))
+        why = Unknown(str(error))
+        return replace(_silent(why), blind=why)
     # The read first: where it fails for want of a quorum, the other linearizable calls would wait as long for nothing.
-    seconds = _maybe(lambda: rpc.linearizable_read(client, timeout=RPC_TIMEOUT))
+    seconds: Maybe[float]
+    blind: Unknown | None = None
+    try:
+        seconds = rpc.linearizable_read(client, timeout=RPC_TIMEOUT)
+    except NornirEtcdError as error:
+        seconds = Unknown(str(error))
+        blind = seconds if isinstance(error, EtcdTlsError) else None
     status = _maybe(lambda: rpc.status(client, timeout=RPC_TIMEOUT))
     if isinstance(seconds, Unknown):
-        return EndpointObservation(read_seconds=seconds, status=status, members=seconds, alarms=seconds)
+        return EndpointObservation(read_seconds=seconds, status=status, members=seconds, alarms=seconds, blind=blind)
     return EndpointObservation(
         read_seconds=seconds,
         status=status,
@@ -152,7 +161,9 @@ def observe(nr: Nornir, cluster: Cluster) -> ClusterObservation:
     return ClusterObservation(
         taken_at=time.time(),
         hosts=_collect(hosts.result(), lambda name, why: HostObservation(host=name, error=why)),
-        endpoints=_collect(endpoints.result(), lambda _, why: EndpointObservation(client_port=why, peer_port=why)),
+        endpoints=_collect(
+            endpoints.result(), lambda _, why: EndpointObservation(client_port=why, peer_port=why, blind=why)
+        ),
     )
 
 

@@ -47,7 +47,7 @@ def _on_disk(seen: Evidence, member: Member) -> CertificateInfo | Unknown:
     if host.error is not None:
         return host.error
     text = host.texts.get(path)
-    return _read(text.encode(), path) if text else Unknown(f"{path} is absent")
+    return Unknown(f"{path} is absent or could not be read") if text is None else _read(text.encode(), path)
 
 
 def _placed(seen: Evidence, member: Member, disk: CertificateInfo | Unknown) -> Finding:
@@ -59,6 +59,8 @@ def _placed(seen: Evidence, member: Member, disk: CertificateInfo | Unknown) -> 
             "run verify where certs or deploy was run, or copy that folder here",
         )
     issued = _read(pem, "the issued certificate")
+    if isinstance(disk, Unknown) and _is_known(seen, member):
+        return asked.critical(f"the host has no certificate: {disk.reason}", PLACE)
     if isinstance(issued, Unknown) or isinstance(disk, Unknown):
         return asked.unknown(issued if isinstance(issued, Unknown) else disk if isinstance(disk, Unknown) else "")
     if issued.fingerprint == disk.fingerprint:
@@ -66,6 +68,13 @@ def _placed(seen: Evidence, member: Member, disk: CertificateInfo | Unknown) -> 
     return asked.warning(
         "the certificate on the host is not the one issued", PLACE, issued=issued.serial, on_disk=disk.serial
     )
+
+
+def _is_known(seen: Evidence, member: Member) -> bool:
+    """Whether it is known of the host what stands in the certificate's place: nothing, or something else."""
+    host, path = seen.host(member.name), f"{layout(member.settings).etcd}/{CERTIFICATE}"
+    state = host.files.get(path)
+    return path in host.texts or (state is not None and state.kind == "absent")
 
 
 def _served(seen: Evidence, member: Member, disk: CertificateInfo | Unknown, port: str) -> Finding:

@@ -27,7 +27,13 @@ def check(seen: Evidence) -> Iterator[Finding]:
 
 def _health(seen: Evidence, member: Member) -> Finding:
     asked = Check("member.unhealthy", member.name)
-    seconds = seen.endpoint(member.name).read_seconds
+    endpoint = seen.endpoint(member.name)
+    seconds = endpoint.read_seconds
+    if endpoint.blind is not None and endpoint.client_port is True:
+        return asked.unknown(
+            f"the controller cannot ask it: {endpoint.blind.reason}",
+            "give the controller a certificate that the member accepts, or run certs",
+        )
     if isinstance(seconds, Unknown):
         return asked.critical(
             f"does not answer a linearizable read: {seconds.reason}",

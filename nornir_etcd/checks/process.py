@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nornir_etcd.checks.evidence import Check
 from nornir_etcd.observation import Unknown
+from nornir_etcd.plan.state import has_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,8 @@ def _running(member: Member, host: HostObservation) -> Finding:
     if isinstance(host.containers, Unknown):
         return asked.unknown(host.error or host.containers, "see that crictl works on the host")
     container = host.container
+    if not has_manifest(member, host) and not (container and container.running):
+        return asked.critical("there is no manifest, so the kubelet runs no etcd", "run deploy")
     if container is None:
         return asked.critical(
             "there is no etcd container",

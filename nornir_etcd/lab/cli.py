@@ -18,7 +18,12 @@ from nornir_etcd.lab.state import names
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-app = typer.Typer(help="Hosts on this machine to try nornir-etcd on; needs root.", no_args_is_help=True)
+app = typer.Typer(
+    help="Hosts on this machine to try nornir-etcd on; needs root.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 
 NameOption = Annotated[str, typer.Option("--name", help="the lab's name; several may be up at once")]
 

@@ -80,7 +80,7 @@ def plan_certificates(  # noqa: PLR0913 - each a part of what is planned from
         reason = member_due(member, store, now)
         if reason and member.name in scope:
             reissued.add(member.name)
-            issue.append(_issue(member.name, f"{member.name}'s certificate", reason))
+            issue.append(_issue(member.name, "its certificate", reason))
     place: list[Step] = []
     for member in cluster.members if observation else ():
         if member.name not in scope or observation is None:
@@ -112,6 +112,9 @@ def file_differences(member: Member, store: StoreContent, host: HostObservation)
     ca = host.files.get(paths.ca)
     # The role's ca.pem is written where there is none, and never again: more than etcd may hang on it.
     found = [f"{paths.ca} is absent"] if ca is None or ca.kind == "absent" else []
+    folder = host.files.get(paths.etcd)
+    if folder is not None and folder.kind == "absent":
+        return [f"{paths.etcd} is absent", *found]
     for name, content in wanted.items():
         path = f"{paths.etcd}/{name}"
         state = host.files.get(path)

@@ -8,7 +8,7 @@ from nornir_etcd.layout import layout
 from nornir_etcd.manifest import image_of, manifest_diff
 from nornir_etcd.observation import Unknown
 from nornir_etcd.plan.quorum import Margin, margin_without, refusal, runtime_refusal
-from nornir_etcd.plan.state import has_data, is_healthy, known_status
+from nornir_etcd.plan.state import has_data, is_healthy, is_surely_down, known_status
 from nornir_etcd.plan.step import Step
 from nornir_etcd.versions import parse
 
@@ -99,29 +99,60 @@ def starts(
     quorum, and those that have never had data. In a cluster that lives the others follow one by one: a member that the
     controller does not reach may be one of the quorum.
     """
-    steps = [
-        Step(
-            host=member.name,
-            action="start-member",
-            reason=_start_reason(observation.hosts[member.name]),
-            precondition="its data directory is this member's or prepared for its first start, and it serves nobody",
-            proof="a new container runs, and the member answers a linearizable read",
-            undo="remove the manifest; the data directory stays as it is",
-            diff=diffs[member.name],
-        )
-        for member in cluster.members
-        if member.name in diffs and member.name not in state.healthy
-    ]
-    alone = [step for step in steps if state.life == "live" and has_data(observation.hosts[step.host])]
-    return [tuple(step for step in steps if step not in alone), *((step,) for step in alone)]
+    chosen = [member for member in cluster.members if member.name in diffs and member.name not in state.healthy]
+    alone = [member for member in chosen if state.life == "live" and has_data(observation.hosts[member.name])]
+    together = tuple(_start(member, observation, diffs[member.name]) for member in chosen if member not in alone)
+    return [together, *((_start(member, observation, diffs[member.name], state),) for member in alone)]
 
 
 def start_refusals(
     cluster: Cluster, observation: ClusterObservation, state: ClusterState, diffs: Mapping[str, str]
 ) -> list[str]:
-    """Refuse to start members whose runtime does not answer."""
-    starting = (member for member in cluster.members if member.name in diffs and member.name not in state.healthy)
-    return [refused for member in starting if (refused := runtime_refusal(member, observation))]
+    """Refuse to start members whose runtime does not answer, or that may serve without the controller seeing it."""
+    found: list[str] = []
+    for member in cluster.members:
+        if member.name not in diffs or member.name in state.healthy:
+            continue
+        refused = runtime_refusal(member, observation)
+        if not refused and state.life == "live" and has_data(observation.hosts[member.name]):
+            refused = refusal(member, state, observation, state.healthy, accept_downtime=False)
+        if refused:
+            found.append(refused)
+    return found
+
+
+def in_doubt(
+    cluster: Cluster, observation: ClusterObservation, state: ClusterState, diffs: Mapping[str, str]
+) -> list[str]:
+    """Return why members of a cluster without a known quorum must not be restarted: they may serve unseen.
+
+    That etcd does not answer is one thing, that the controller cannot ask is another: without a valid client
+    certificate of its own, or with a firewall between, a cluster that serves everybody else looks dead to it.
+    """
+    return [
+        f"{member.name}: its container runs and the controller cannot tell whether it serves: {why.reason}"
+        for member in cluster.members
+        if state.life != "live"
+        and member.name in diffs
+        and (why := observation.endpoints[member.name].blind) is not None
+        and not is_surely_down(member.name, observation)
+    ]
+
+
+def _start(member: Member, observation: ClusterObservation, diff: str, live: ClusterState | None = None) -> Step:
+    """Return the step; in a cluster that lives it is disruptive where the member may serve after all."""
+    unsure = live is not None and not is_surely_down(member.name, observation)
+    return Step(
+        host=member.name,
+        action="start-member",
+        reason=_start_reason(observation.hosts[member.name]),
+        precondition="its data directory is this member's or prepared for its first start, and it serves nobody",
+        proof="a new container runs, and the member answers a linearizable read",
+        undo="remove the manifest; the data directory stays as it is",
+        disruptive=unsure,
+        margin=str(margin_without(member, live, live.healthy)) if live is not None and unsure else "",
+        diff=diff,
+    )
 
 
 def _start_reason(host: HostObservation) -> str:

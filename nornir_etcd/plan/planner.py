@@ -80,9 +80,19 @@ def _plan_deploy(desired: Desired, observation: ClusterObservation, store: Store
     refusals += [*planned.refusals, *manifest.start_refusals(cluster, observation, state, diffs), *unsafe]
     if refusals:
         return Plan(refusals=tuple(refusals))
+    if doubts := manifest.in_doubt(cluster, observation, state, diffs):
+        return _mend_first(planned, doubts)
     together, *alone = manifest.starts(cluster, observation, state, diffs)
     hosts = [manifest.pulls(cluster, observation, scope), planned.place, together + awaits, *alone, *rolling]
     return _waves(planned.issue, hosts)
+
+
+def _mend_first(planned: certs.CertificatePlan, doubts: list[str]) -> Plan:
+    """Plan the certificates alone, after which etcd may be asked; where they are in order, refuse."""
+    if not planned.issue and not planned.place:
+        return Plan(refusals=tuple(f"{doubt}; nothing is restarted on a doubtful observation" for doubt in doubts))
+    mending = _waves(planned.issue, [planned.place])
+    return replace(mending, again=True, notes=tuple(f"{doubt}; restarts are planned after that" for doubt in doubts))
 
 
 def _waves(issue: tuple[Step, ...], hosts: list[tuple[Step, ...]]) -> Plan:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nornir_etcd.cluster import quorum
 from nornir_etcd.observation import Unknown
+from nornir_etcd.plan.state import is_surely_down
 
 if TYPE_CHECKING:
     from nornir_etcd.cluster import Member
@@ -85,7 +86,7 @@ def refusal(
         healthy: the hosts that are healthy when the step comes.
         accept_downtime: the operator's word that a cluster of one may be away for a while.
     """
-    if member.name not in healthy:
+    if member.name not in healthy and is_surely_down(member.name, observation):
         return None  # it serves nobody now; mending it can only help
     if doubt := _doubt(member, state, observation):
         return doubt

@@ -61,6 +61,17 @@ def _is_healthy_member(member: Member, endpoint: EndpointObservation, live: Memb
     return live is None or (status.cluster_id, status.member_id) in ids
 
 
+def is_surely_down(name: str, observation: ClusterObservation) -> bool:
+    """Whether a member is known to serve nobody: its client port refuses connections, or no container of it runs.
+
+    A member that only fails to answer the controller may still be one of the quorum.
+    """
+    host = observation.hosts[name]
+    if observation.endpoints[name].client_port is False:
+        return True
+    return not isinstance(host.containers, Unknown) and not any(one.running for one in host.containers)
+
+
 def live_list(observation: ClusterObservation) -> MemberList | None:
     """Return the member list of an endpoint that answers with a quorum, or None.
 

@@ -48,6 +48,7 @@ class Plan:
     waves: tuple[tuple[Step, ...], ...] = ()
     refusals: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    again: bool = False  # observe and plan again after these waves: what follows hangs on what they mend
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -56,6 +56,7 @@ from nornir_etcd import deploy, verify
 deploy(InitNornir(), host=["master-1"])
 verify(InitNornir(), dry_run=True)
 deploy("config.yaml")
+from nornir_etcd import no_such_name
 """
 
 
@@ -66,7 +67,15 @@ def test_what_is_public_is_sorted_and_there(module: ModuleType) -> None:
 
 
 def test_the_package_holds_to_what_it_promises() -> None:
-    assert nornir_etcd.__all__ == ["InventoryError", "NornirEtcdError", "Report", "certs", "deploy", "verify"]
+    assert nornir_etcd.__all__ == [
+        "InventoryError",
+        "NornirEtcdError",
+        "Report",
+        "certs",
+        "clusters_in",
+        "deploy",
+        "verify",
+    ]
     assert set(nornir_etcd.__all__) <= set(dir(nornir_etcd))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = nornir_etcd.nothing
@@ -110,4 +119,4 @@ def test_a_users_program_is_typed(said: list[str]) -> None:
 
 def test_a_users_mistakes_are_seen(said: list[str]) -> None:
     lines = [line.split(":")[1] for line in said if line.startswith("wrong.py:") and ": error: " in line]
-    assert lines == ["6", "7", "8"]
+    assert lines == ["6", "7", "8", "9"]

@@ -48,13 +48,14 @@ def test_a_folder_without_the_certificate_leaves_its_place_unknown_with_a_remedy
 
 
 @pytest.mark.parametrize("text", ["", "no certificate"])
-def test_a_certificate_on_the_host_that_cannot_be_read_is_unknown(text: str) -> None:
+def test_what_is_no_certificate_in_its_place_is_critical_and_what_is_served_unknown(text: str) -> None:
     world = deployed()
     path = "/etc/kubernetes/pki/etcd/etcd.pem"
     texts = world.observe().hosts["master-1"].texts
     host(world, "master-1", texts=texts | {path: text})
     found = findings(world)
-    for code in ("cert.placed", "cert.served.client", "cert.served.peer"):
+    assert found["cert.placed", "master-1"].severity is CRITICAL
+    for code in ("cert.served.client", "cert.served.peer"):
         assert found[code, "master-1"].severity is UNKNOWN
         assert path in found[code, "master-1"].message
 

@@ -71,7 +71,7 @@ def test_an_expiring_leaf_is_made_anew_and_placed_on_its_host_alone(days_left: i
     world[2].placed = (old, authority().pem)
     assert ids(world) == ["master-2/issue-certificate", "master-2/place-files"]
     reason = world.plan().steps[0].reason
-    assert reason.startswith("master-2's certificate: expire")
+    assert reason.startswith("its certificate: expire")
     world.carry_out(world.plan())
     assert not world.plan().steps
 
