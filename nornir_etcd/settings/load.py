@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 NAMES = tuple(Settings.model_fields)
+_INVENTORY_ALONE = ("etcd_sudo_password_env",)
+"""Variables that are needed as soon as a host is spoken to, and so are read from Nornir's host as they stand there."""
 _DEFAULTS = {
     name: field.default
     for name, field in Settings.model_fields.items()
@@ -85,6 +87,8 @@ def _unknown_overrides(hosts: Sequence[HostVariables], overrides: Mapping[str, s
         if key not in known or near_miss(key, NAMES):
             hint = nearest(key, NAMES)
             yield Problem(OVERRIDES, key, "no such variable" + (hint and f"; nearest is {hint}"))
+        elif key in _INVENTORY_ALONE:
+            yield Problem(OVERRIDES, key, "it is read from the inventory alone: set it there")
 
 
 def _layers(host: HostVariables) -> list[tuple[str, Mapping[object, Any]]]:
@@ -135,7 +139,7 @@ def _validated(resolved: Mapping[str, Any]) -> tuple[Settings, dict[str, Unwante
 
 def _stand_ins() -> dict[str, Any]:
     """Return a usable value for every variable: the default, or an address for documentation (RFC 5737)."""
-    facts = {"etcd_address": "192.0.2.1", "etcd_initial_cluster": None}
+    facts = {"etcd_address": "192.0.2.1", "etcd_initial_cluster": None, "etcd_sudo_password_env": None}
     return Variables([(DEFAULTS, _DEFAULTS)], facts).resolved(NAMES)
 
 

@@ -104,3 +104,6 @@ class Settings(BaseModel):
     # (performEtcdStaticPodUpgrade), both in cmd/kubeadm/app/phases/upgrade/staticpods.go.
     etcd_start_timeout: Seconds = Field(300, description="Seconds that a new container may take to start.")
     etcd_health_timeout: Seconds = Field(150, description="Seconds that the cluster may take to be healthy.")
+    etcd_sudo_password_env: Annotated[str | None, BeforeValidator(values.environment_variable)] = Field(
+        None, description="Environment variable of the controller that holds the password for sudo on the host."
+    )

@@ -14,6 +14,7 @@ _VERSION = re.compile(r"v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]{1,64})?")
 _PLAIN_VERSION = re.compile(r"[0-9]{1,5}\.[0-9]{1,5}\.[0-9]{1,5}")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _NODE_PATH = re.compile(r"(/[A-Za-z0-9._+@=,-]+)+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FLAG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MAX_PATH = 1024
 _SYSTEM_FOLDER = re.compile(
@@ -87,6 +88,15 @@ def name(value: object) -> str:
     wanted = "at most 63 letters, digits, dots, dashes or underscores, with a letter or digit first and last"
     found = text(value, wanted)
     if not _NAME.fullmatch(found) or ".." in found:
+        raise Unwanted(wanted)
+    return found
+
+
+def environment_variable(value: object) -> str | None:
+    """Return the name of an environment variable (POSIX, Base Definitions 8.1), or None."""
+    wanted = "the name of an environment variable, not what it holds"
+    found = None if value is None else text(value, wanted)
+    if found is not None and not _VARIABLE.fullmatch(found):
         raise Unwanted(wanted)
     return found
 

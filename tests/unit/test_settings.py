@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+VARIABLE = "etcd_sudo_password_env"
+
+
 def host(name: str = "master-1", hostname: str | None = "192.0.2.11", **layers: Mapping[str, Any]) -> HostVariables:
     """Return a host with data in the layers own, group and defaults."""
     named = {"own": f"host {name}", "group": "group etcd", "defaults": "defaults"}
@@ -67,7 +70,21 @@ def test_the_defaults_are_the_roles() -> None:
         "etcd_renew_days": 30,
         "etcd_start_timeout": 300,
         "etcd_health_timeout": 150,
+        "etcd_sudo_password_env": None,
     }
+
+
+@pytest.mark.parametrize("value", ["not a name", "2X", "", 5, "x=y"])
+def test_the_variable_of_sudos_password_holds_a_name(value: object) -> None:
+    (problem,) = problems(**{VARIABLE: value})
+    assert "wanted the name of an environment variable, not what it holds" in problem
+    settings = load(**{VARIABLE: "SUDO_PASSWORD"})
+    assert settings.model_dump()[VARIABLE] == "SUDO_PASSWORD"
+
+
+def test_the_variable_of_sudos_password_is_set_in_the_inventory_alone() -> None:
+    (problem,) = problems({VARIABLE: "SUDO_PASSWORD"})
+    assert problem == "--set: etcd_sudo_password_env: it is read from the inventory alone: set it there"
 
 
 def test_every_variable_is_described() -> None:
@@ -320,7 +337,7 @@ def test_a_bad_value_is_one_line_with_host_key_and_what_is_allowed(key: str, val
     assert len(line) < 400
 
 
-NOT_SCALAR = {"etcd_extra_args", "etcd_extra_sans", "etcd_initial_cluster"}
+NOT_SCALAR = {"etcd_extra_args", "etcd_extra_sans", "etcd_initial_cluster", VARIABLE}
 
 
 @pytest.mark.parametrize(
