@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nornir.core.exceptions import NornirSubTaskError
 
 from nornir_etcd.connections.etcd import CONNECTION_NAME
-from nornir_etcd.exceptions import NornirEtcdError, PlanRefused
+from nornir_etcd.exceptions import NornirEtcdError
 from nornir_etcd.observe import observe
 from nornir_etcd.plan.quorum import refusal
 from nornir_etcd.plan.state import cluster_state
@@ -39,6 +39,11 @@ class Applied:
 
     steps: list[StepReport] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)  # hosts
+
+    def add(self, later: Applied) -> None:
+        """Take in what became of a later plan of the same run."""
+        self.steps += later.steps
+        self.changed |= later.changed
 
     @property
     def failed(self) -> bool:
@@ -134,12 +139,12 @@ def _on_hosts(  # noqa: PLR0913, PLR0917 - a wave, and what is known of its clus
     results = chosen.run(
         task=_announced, cluster=desired.cluster, observation=observation, steps=steps, announce=announce
     )
-    failed = {name: failure(multi) for name, multi in results.items() if multi.failed}
+    failed = {name: failure(name, multi) for name, multi in results.items() if multi.failed}
     logs = _logs(chosen, desired, (step.host for step in wave if step.host in failed and step.action in STARTS))
     for step in wave:
         name = step.host
         if name in failed:
-            became = {"status": StepStatus.FAILED, "error": str(failed[name]), "log": logs.get(name, [])}
+            became = {"status": StepStatus.FAILED, "error": failed[name], "log": logs.get(name, [])}
         else:
             became = {"status": StepStatus.DONE, "seconds": results[name][0].result}
         applied.steps.append(step_report(step, **({"diff": _diff(results[name])} | became)))
@@ -166,10 +171,20 @@ def _diff(results: MultiResult) -> str:
     return next((one.diff for one in results if one.diff), "")
 
 
-def failure(results: MultiResult) -> BaseException:
-    """Return what made a task fail: the exception of the innermost subtask, which the outer ones only repeat."""
-    raised = [one.exception for one in results if one.failed and one.exception is not None]
-    return next((one for one in raised if not isinstance(one, NornirSubTaskError)), PlanRefused("the task failed"))
+def failure(host: str, results: MultiResult) -> str:
+    """Return what made a task fail, in one line: the error of the innermost subtask, which the outer ones only repeat.
+
+    Args:
+        host: inventory name.
+        results: of the task; its own result comes first, as of every subtask.
+    """
+    raised: BaseException | None = results[0].exception
+    while isinstance(raised, NornirSubTaskError):
+        raised = raised.result.exception
+    if isinstance(raised, NornirEtcdError):
+        return str(raised)
+    words = " ".join(str(raised).split())
+    return f"{host}: internal error: {type(raised).__name__}: {words}; see the log"
 
 
 def _logs(nr: Nornir, desired: Desired, hosts: Iterable[str]) -> dict[str, list[str]]:

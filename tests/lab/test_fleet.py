@@ -174,3 +174,16 @@ def test_an_unknown_and_a_changed_host_key_are_refused_by_name(workspace: Worksp
     run = workspace.deploy(code=3)
     (line,) = [line for line in run.cluster["refusals"] if line.startswith("node-1: ")]
     assert line.count("SHA256:") == 2
+
+
+def test_a_new_controller_without_a_client_certificate_rolls_a_live_cluster_one_by_one(workspace: Workspace) -> None:
+    workspace.deploy()
+    for name in ("client.pem", "client-key.pem"):
+        (workspace.directory / "certs/example" / name).unlink()
+    blind = workspace.verify(code=4)
+    assert {one["severity"] for one in blind.cluster["findings"] if one["code"] == "member.unhealthy"} == {"unknown"}
+    (workspace.directory / "certs/example/client.pem").write_text("")
+    run = workspace.deploy("--set", "etcd_snapshot_count=20000")
+    actions = [step["action"] for step in run.cluster["plan"]]
+    assert actions == ["issue-client", *["replace-manifest"] * 3]
+    assert all(member["healthy"] for member in run.cluster["members"])
