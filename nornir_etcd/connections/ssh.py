@@ -24,6 +24,7 @@ from nornir_etcd.connections.ssh_options import (
     merged_options,
 )
 from nornir_etcd.connections.ssh_socket import Proxy, open_socket
+from nornir_etcd.connections.ssh_transport import Transport
 from nornir_etcd.exceptions import (
     AuthenticationFailed,
     HostKeyChanged,
@@ -104,7 +105,7 @@ class LeanLinux(LinuxSSH):
         try:
             if parameters["sock"] is None:
                 parameters["sock"] = open_socket(parameters["hostname"], parameters["port"], parameters["timeout"])
-            client.connect(**parameters)
+            client.connect(**parameters, transport_factory=cast("Any", Transport))
         except (paramiko.SSHException, OSError, EOFError) as cause:
             transport = client.get_transport()
             key_exchanged = transport is not None and transport.initial_kex_done

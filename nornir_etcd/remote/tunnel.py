@@ -1,0 +1,323 @@
+"""etcd through its host's own SSH: connections carried over direct-tcpip channels of the host's one session."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import shutil
+import socket
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import paramiko
+
+from nornir_etcd.cluster import url_host
+from nornir_etcd.connections.ssh import CONNECTION_NAME as SSH
+from nornir_etcd.connections.ssh import connect
+from nornir_etcd.connections.ssh_transport import Transport
+from nornir_etcd.exceptions import ConnectionLost, NornirEtcdError, RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nornir.core.configuration import Config
+    from nornir.core.inventory import Host
+    from nornir.core.plugins.connections import ConnectionPlugin
+
+CONNECTION_NAME = "etcd_tunnel"
+"""Under this name a host keeps its tunnel, so that it is closed with the host's connections."""
+DIAL_TIMEOUT = 2.0
+"""Seconds to connect from the host to etcd on it; more would only outlive gRPC's own attempt."""
+
+_CHUNK = 32 * 1024
+_BACKLOG = 16
+_CLOSE_SECONDS = 2.0
+_PROHIBITED = 1  # SSH_OPEN_ADMINISTRATIVELY_PROHIBITED, RFC 4254, 5.1
+_FOLDERS: set[str] = set()
+
+
+class Tunnel:
+    """A way to one host's own ports through its SSH session.
+
+    All connections are channels of the session that scripts run on, so there is no second handshake, and sshd's
+    MaxSessions, which limits shells and commands, does not count them (sshd_config(5)). What is under way is held back
+    by the windows of SSH and the buffers of the sockets, nothing is collected here. Safe to use from several threads.
+
+    Args:
+        host: a host of the inventory.
+        config: Nornir's configuration.
+    """
+
+    def __init__(self, host: Host, config: Config) -> None:
+        self._host = host
+        self._config = config
+        # paramiko keeps the reason of a refused channel for the transport, not for the channel: one at a time.
+        self._opening = threading.Lock()
+        self._links: set[_Link] = set()
+        self._listener: _Listener | None = None
+        self._closed = False
+
+    @property
+    def connection(self) -> Tunnel:
+        """Itself: what Nornir calls an established connection."""
+        return self
+
+    def dial(self, address: str, port: int, timeout: float) -> socket.socket:
+        """Connect from the host. The session is opened where there is none or the one there is has died.
+
+        Args:
+            address: IP address or name, as the host sees it.
+            port: TCP port.
+            timeout: seconds, also for each answer on the socket.
+
+        Returns:
+            A socket whose other end is the channel.
+
+        Raises:
+            ConnectionRefusedError: nothing listens there.
+            RemoteError: no session, no channel, or no connection from the host: whether the port is open is unknown.
+        """
+        connect(self._host, self._config)
+        near, own = socket.socketpair()
+        try:
+            self._join(own, address, port, timeout)
+        except BaseException:
+            near.close()
+            own.close()
+            raise
+        near.settimeout(timeout)
+        return near
+
+    def listen(self, address: str, port: int) -> str:
+        """Return a gRPC target whose connections end at that port of the host.
+
+        It is a Unix socket that only this user can open; what arrives there before there is a session, or after it has
+        died, is closed again. Further calls return the same target.
+
+        Args:
+            address: IP address or name, as the host sees it.
+            port: TCP port.
+        """
+        if self._listener is None:
+            self._listener = _Listener(lambda own: self._join(own, address, port, DIAL_TIMEOUT))
+        return self._listener.target
+
+    def trouble(self) -> NornirEtcdError | None:
+        """Return why the last connection to the target led nowhere; None where it was made, or where nothing listens.
+
+        gRPC itself only sees that its connection was closed.
+        """
+        return self._listener.trouble if self._listener else None
+
+    def close(self) -> None:
+        """Close every connection and the target; the SSH session stays."""
+        if self._listener is not None:
+            self._listener.close()
+        with self._opening:
+            self._closed = True
+            links = list(self._links)
+        for link in links:
+            link.close()
+        for link in links:
+            link.join(_CLOSE_SECONDS)
+
+    def _join(self, own: socket.socket, address: str, port: int, timeout: float) -> None:
+        """Carry bytes between a socket and a new channel.
+
+        Raises:
+            ConnectionRefusedError: nothing listens there.
+            RemoteError: there is no channel.
+        """
+        with self._opening:
+            if self._closed:
+                raise _lost(self._host, address, port)
+            far = self._channel(address, port, timeout)
+            link = _Link(own, far, self._links.discard)
+            self._links.add(link)
+        link.start()
+
+    def _channel(self, address: str, port: int, timeout: float) -> paramiko.Channel:
+        plugin = self._host.connections.get(SSH)
+        transport = plugin.connection.remote_conn_pre.get_transport() if plugin is not None else None
+        if transport is None or not transport.is_active():
+            raise _lost(self._host, address, port)
+        try:
+            channel: paramiko.Channel = transport.open_channel(
+                "direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=timeout
+            )
+        except paramiko.ChannelException as cause:
+            said = transport.refusal if isinstance(transport, Transport) else ""
+            raise _refused(self._host, address, port, cause, said) from cause
+        except (paramiko.SSHException, EOFError, OSError) as cause:
+            if not transport.is_active():
+                raise _lost(self._host, address, port) from cause
+            raise _unreachable(self._host, address, port, f"no answer within {timeout:g} s") from cause
+        return channel
+
+
+class _Link:
+    """One connection: a socket here, a channel there, and a thread for each direction. It ends when either end does."""
+
+    def __init__(self, near: socket.socket, far: paramiko.Channel, forget: Callable[[_Link], None]) -> None:
+        self._near = near
+        self._far = far
+        self._forget = forget
+        self._up = threading.Thread(target=self._carry, args=(near.recv, far.sendall), daemon=True, name="tunnel-up")
+        self._down = threading.Thread(target=self._come_down, daemon=True, name="tunnel-down")
+
+    def start(self) -> None:
+        self._up.start()
+        self._down.start()
+
+    def join(self, timeout: float) -> None:
+        self._down.join(timeout)
+
+    def close(self) -> None:
+        """End both directions. A thread that waits for either end wakes up."""
+        self._far.close()
+        with contextlib.suppress(OSError):  # the other end has gone before
+            self._near.shutdown(socket.SHUT_RDWR)
+
+    def _carry(self, receive: Callable[[int], bytes], send: Callable[[bytes], object]) -> None:
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # one end has gone
+            while data := receive(_CHUNK):
+                send(data)
+        self.close()
+
+    def _come_down(self) -> None:
+        self._carry(self._far.recv, self._near.sendall)
+        self._up.join()
+        self._near.close()
+        self._forget(self)
+
+
+class _Listener:
+    """A Unix socket in a folder of its own, and the thread that accepts there.
+
+    Args:
+        join: carries an accepted socket to the host.
+    """
+
+    trouble: NornirEtcdError | None = None
+
+    def __init__(self, join: Callable[[socket.socket], None]) -> None:
+        self._join = join
+        self._folder = tempfile.mkdtemp(prefix="nornir-etcd-")  # 0700
+        _FOLDERS.add(self._folder)
+        self._path = str(Path(self._folder, "etcd"))
+        self._socket = socket.socket(socket.AF_UNIX)
+        try:
+            self._socket.bind(self._path)
+        except OSError as cause:
+            self._remove()
+            raise RemoteError(
+                f"no socket for the tunnel in {self._folder}",
+                wanted="a folder for temporary files that can hold a Unix socket",
+                found=cause.strerror or str(cause),
+                remedy="set TMPDIR to another one, with a short path",
+            ) from cause
+        Path(self._path).chmod(0o600)
+        self._socket.listen(_BACKLOG)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True, name="tunnel")
+        self._thread.start()
+
+    @property
+    def target(self) -> str:
+        return f"unix:{self._path}"
+
+    def close(self) -> None:
+        self._closing.set()
+        # A close does not wake a thread that waits in accept, a connection does.
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as bell:
+            bell.settimeout(_CLOSE_SECONDS)
+            bell.connect(self._path)
+        self._thread.join(DIAL_TIMEOUT + _CLOSE_SECONDS)
+        self._remove()
+
+    def _remove(self) -> None:
+        self._socket.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        _FOLDERS.discard(self._folder)
+
+    def _serve(self) -> None:
+        while not self._closing.is_set():
+            own, _ = self._socket.accept()
+            if self._closing.is_set() or _has_gone(own):
+                own.close()
+                continue
+            try:
+                self._join(own)
+                self.trouble = None
+            except ConnectionRefusedError:
+                self.trouble = None
+                own.close()
+            except NornirEtcdError as error:
+                self.trouble = error
+                own.close()
+
+
+def open_tunnel(host: Host, config: Config) -> Tunnel:
+    """Return the host's tunnel, made where there is none. It is closed with the host's connections.
+
+    Nothing is connected yet.
+
+    Args:
+        host: a host of the inventory.
+        config: Nornir's configuration.
+    """
+    tunnel = Tunnel(host, config)
+    # Put there by hand: Nornir's own open_connection makes plugins without the host that this one is a way to.
+    return cast("Tunnel", host.connections.setdefault(CONNECTION_NAME, cast("ConnectionPlugin", tunnel)))
+
+
+def opened_tunnel(host: Host) -> Tunnel | None:
+    """Return the host's tunnel, or None where none has been made."""
+    return cast("Tunnel | None", host.connections.get(CONNECTION_NAME))
+
+
+def remove_folders() -> None:
+    """Remove the folders of all tunnels, for a program that ends without closing them."""
+    for folder in list(_FOLDERS):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _has_gone(own: socket.socket) -> bool:
+    """Whether the other end has closed: gRPC gives an attempt up after some seconds."""
+    poller = select.poll()
+    poller.register(own, 0)
+    return bool(poller.poll(0))
+
+
+def _refused(host: Host, address: str, port: int, cause: paramiko.ChannelException, said: str) -> Exception:
+    if cause.code == _PROHIBITED:
+        return RemoteError(
+            f"sshd lets nobody through to {url_host(address)}:{port}",
+            host=host.name,
+            wanted="local port forwarding",
+            found=cause.text.lower(),
+            remedy="allow it in the host's sshd_config (AllowTcpForwarding, DisableForwarding, PermitOpen) and for the "
+            "key in authorized_keys (restrict, no-port-forwarding), or let the controller reach the port and set "
+            "etcd_via: direct",
+        )
+    if "connection refused" in said.lower():
+        return ConnectionRefusedError(said)
+    return _unreachable(host, address, port, (said or cause.text).lower())
+
+
+def _unreachable(host: Host, address: str, port: int, found: str) -> RemoteError:
+    return RemoteError(
+        f"port {url_host(address)}:{port} could not be looked at through SSH",
+        host=host.name,
+        wanted="a connection from the host itself",
+        found=found,
+        remedy="check that etcd_address is an address of the host",
+    )
+
+
+def _lost(host: Host, address: str, port: int) -> ConnectionLost:
+    return ConnectionLost(
+        f"port {url_host(address)}:{port}: no SSH session to reach it through", host=host.name, found="it has ended"
+    )
