@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from nornir_etcd.exceptions import InventoryError
+from nornir_etcd.workflows.inventory import WholeInventory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,6 +96,7 @@ def init_nornir(path: Path) -> Nornir:
         raise InventoryError(f"{path}: Nornir does not start with it: {said}") from error
     if nr is None:
         raise InventoryError(*faults)
+    nr.inventory = WholeInventory(nr.inventory.hosts, nr.inventory.groups, nr.inventory.defaults)
     return nr
 
 

@@ -23,12 +23,18 @@ GROUP = "etcd"
 """A host is a member when it is in this group."""
 
 
+class WholeInventory(Inventory):
+    """An inventory that is known to be whole: it need not be loaded again. What `filter` makes of it is none."""
+
+
 def whole_inventory(nr: Nornir) -> Inventory:
     """Return the inventory with the members that a filter has taken out of it.
 
     A filtered Nornir does not know what was filtered out, and planning from it would make a cluster of the hosts that
     happen to be selected. The hosts that it has are taken as they are, changes made in memory included.
     """
+    if isinstance(nr.inventory, WholeInventory):
+        return nr.inventory
     try:
         loaded = load_inventory(nr.config)
     except Exception:  # noqa: BLE001 - whatever an inventory plugin raises: this Nornir was not made from its config

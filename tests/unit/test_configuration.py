@@ -8,6 +8,7 @@ import pytest
 
 from nornir_etcd.configuration import init_nornir
 from nornir_etcd.exceptions import InventoryError
+from nornir_etcd.workflows.inventory import whole_inventory
 
 HOSTS = "node-1: {hostname: 192.0.2.11, groups: [etcd]}\n"
 CONFIG = """
@@ -123,3 +124,10 @@ def test_files_that_may_be_missing_may_be_missing(workspace: Path) -> None:
     assert faults() == ("host node-1: groups: wanted a group of the inventory (none), found 'etcd'",)
     (workspace / "hosts.yaml").write_text("node-1: {}\n", encoding="utf-8")
     assert list(init_nornir(Path("config.yaml")).inventory.hosts) == ["node-1"]
+
+
+def test_an_inventory_is_loaded_again_only_where_some_of_it_was_filtered_out(workspace: Path) -> None:
+    (workspace / "hosts.yaml").write_text("node-1: {}\nnode-2: {}\n", encoding="utf-8")
+    nr = init_nornir(Path("config.yaml"))
+    assert whole_inventory(nr) is nr.inventory
+    assert list(whole_inventory(nr.filter(name="node-2")).hosts) == ["node-1", "node-2"]
