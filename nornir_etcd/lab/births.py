@@ -42,6 +42,7 @@ UsePAM no
 UseDNS no
 AuthorizedKeysFile .ssh/authorized_keys
 PrintMotd no
+LogLevel VERBOSE
 MaxStartups 100
 MaxSessions 100
 Subsystem sftp internal-sftp
