@@ -7,12 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup packages demo demo-down test check format clean
+.PHONY: help setup packages demo demo-down test bench check format clean
 
 help:
 	@echo 'make demo        a three-member TLS etcd on three lab hosts on this machine, and its report (root)'
 	@echo 'make demo-down   takes it down'
 	@echo 'make test        all tests, those on lab hosts included (root)'
+	@echo 'make bench       what runs cost on lab hosts, against plain OpenSSH (root; BENCH="--runs 3 --hosts 0")'
 	@echo 'make check       format, lint and types'
 	@echo 'make clean       removes what the above made in this folder'
 
@@ -38,6 +39,9 @@ test: setup
 	@if [ "$$(id -u)" = 0 ] || [ "$${CI-}" = true ]; then .ci/packages; \
 	else echo 'not root: tests on lab hosts are skipped'; fi
 	$(BIN)/pytest
+
+bench: setup packages
+	$(BIN)/python -m benchmarks $(BENCH)
 
 check: setup
 	$(BIN)/ruff format --check .

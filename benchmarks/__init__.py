@@ -1,0 +1,1 @@
+"""What a run costs on lab hosts, against a floor of plain OpenSSH. Figures, no tests: `make bench`."""
