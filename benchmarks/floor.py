@@ -102,7 +102,7 @@ class Floor:
                     files = self._files[node.name] if command in {PLACE, COMPARE} else b""
                     self._ssh(node.address, command, "-S", socket, stdin=files)
             finally:
-                master.terminate()
+                master.kill()  # after SIGTERM it may wait for the next packet
 
     def _ssh(self, address: str, command: str, *options: str, stdin: bytes = b"") -> bytes:
         argv = ["ssh", *self._options, *options, address, command]
