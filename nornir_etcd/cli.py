@@ -12,6 +12,7 @@ import typer
 
 import nornir_etcd
 from nornir_etcd.exceptions import InventoryError
+from nornir_etcd.hosts_cli import app as hosts_app
 from nornir_etcd.options import USAGE, Options, command
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def verify(options: Options) -> Report:
 
 for runbook in (certs, deploy, verify):
     app.command(runbook.__name__)(command(runbook))
+app.add_typer(hosts_app, name="hosts")
 
 
 @app.command()

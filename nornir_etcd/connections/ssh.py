@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import getpass
 import logging
-import socket
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import paramiko
 from netmiko.linux.linux_ssh import LinuxSSH
+from nornir.core.inventory import ConnectionOptions
 from paramiko.hostkeys import InvalidHostKey
 
+from nornir_etcd.connections.ssh_errors import describe, explain
 from nornir_etcd.connections.ssh_options import (
     DEVICE_TYPES,
     OPTIONS_NAME,
@@ -27,10 +28,7 @@ from nornir_etcd.connections.ssh_socket import Proxy, open_socket
 from nornir_etcd.connections.ssh_transport import Transport
 from nornir_etcd.exceptions import (
     AuthenticationFailed,
-    HostKeyChanged,
     HostKeyUnknown,
-    HostRefused,
-    HostUnreachable,
     InventoryError,
     RemoteError,
 )
@@ -67,8 +65,8 @@ class RefuseUnknownKey(paramiko.MissingHostKeyPolicy):
             "unknown host key",
             host=hostname,
             wanted=f"a key of {hostname} in {self.known_hosts}",
-            found=_describe(key),
-            remedy=f"compare it with the host's own (ssh-keygen -lf on the host), then add it to {self.known_hosts}",
+            found=describe(key),
+            remedy="compare it with the host's own (ssh-keygen -lf there), then add it with `nornir-etcd hosts trust`",
         )
 
 
@@ -109,7 +107,7 @@ class LeanLinux(LinuxSSH):
         except (paramiko.SSHException, OSError, EOFError) as cause:
             transport = client.get_transport()
             key_exchanged = transport is not None and transport.initial_kex_done
-            error = _explain(cause, self, parameters, authenticating=key_exchanged)
+            error = explain(cause, self, parameters, authenticating=key_exchanged)
             if self._proxy is not None and (words := self._proxy.last_words()):
                 error.found += f" (proxy: {words})"
             self.paramiko_cleanup()
@@ -167,6 +165,36 @@ class LeanLinux(LinuxSSH):
         return parameters
 
 
+def open_session(
+    options: ConnectionOptions, configuration: Config | None, kind: type[LeanLinux] = LeanLinux
+) -> LeanLinux:
+    """Return an open session as the options have it.
+
+    Args:
+        options: merged and checked.
+        configuration: Nornir's; names the ssh config file.
+        kind: its class.
+
+    Raises:
+        InventoryError: an option is wrong.
+        RemoteError: one of its kinds, for what went wrong.
+    """
+    extras = options.extras or {}
+    parameters: dict[str, Any] = {
+        "host": options.hostname,
+        "username": options.username or "",
+        "password": options.password,
+        "port": options.port or 22,
+        "device_type": options.platform or DEVICE_TYPES[0],
+    }
+    if configuration is not None:
+        parameters["ssh_config_file"] = configuration.ssh.config_file
+    try:
+        return kind(**(parameters | extras | host_key_options(extras)))
+    except (TypeError, ValueError) as cause:
+        raise InventoryError(f"{options.hostname}: connection_options.{OPTIONS_NAME}: {cause}") from cause
+
+
 class EtcdSsh:
     """Nornir connection plugin; `connection` is a `LeanLinux`, its SSHClient `connection.remote_conn_pre`."""
 
@@ -197,22 +225,10 @@ class EtcdSsh:
             InventoryError: an option is wrong.
             RemoteError: one of its kinds, for what went wrong.
         """
-        extras = extras or {}
-        if problems := find_problems(hostname, platform, extras):
+        options = ConnectionOptions(hostname, port, username, password, platform, extras or {})
+        if problems := find_problems(hostname, platform, options.extras or {}):
             raise InventoryError(*(f"{hostname}: {problem}" for problem in problems))
-        parameters: dict[str, Any] = {
-            "host": hostname,
-            "username": username or "",
-            "password": password,
-            "port": port or 22,
-            "device_type": platform or DEVICE_TYPES[0],
-        }
-        if configuration is not None:
-            parameters["ssh_config_file"] = configuration.ssh.config_file
-        try:
-            self.connection = LeanLinux(**(parameters | extras | host_key_options(extras)))
-        except (TypeError, ValueError) as cause:
-            raise InventoryError(f"{hostname}: connection_options.{OPTIONS_NAME}: {cause}") from cause
+        self.connection = open_session(options, configuration)
 
     def close(self) -> None:
         """Close the session and its transport."""
@@ -278,59 +294,4 @@ def _load_key(host: str, path: str, passphrase: str | None) -> paramiko.PKey:
         wanted="a private key",
         found=found,
         remedy=f"correct key_file or passphrase in connection_options.{OPTIONS_NAME}.extras",
-    )
-
-
-def _describe(key: paramiko.PKey) -> str:
-    return f"{key.get_name()} {key.fingerprint}"
-
-
-def _explain(cause: Exception, session: LeanLinux, parameters: dict[str, Any], *, authenticating: bool) -> RemoteError:
-    """Return the error that names what `cause` means for the host."""
-    host, port = parameters["hostname"], parameters["port"]
-    thing, wanted = f"no SSH session with {host}:{port}", f"an answer within {parameters['timeout']:g} s"
-    if isinstance(cause, paramiko.BadHostKeyException):
-        return HostKeyChanged(
-            "the host key has changed",
-            host=session.host,
-            wanted=_describe(cause.expected_key),
-            found=_describe(cause.key),
-            remedy="find out why before connecting (reinstalled host, wrong address, or interception), then replace "
-            f"the host's line in {session.alt_key_file or '~/.ssh/known_hosts'}",
-        )
-    if isinstance(cause, paramiko.AuthenticationException) or authenticating:
-        return _explain_authentication(cause, session, parameters)
-    if isinstance(cause, ConnectionRefusedError):
-        return HostRefused(
-            thing,
-            host=session.host,
-            wanted="an SSH server on that port",
-            found="connection refused",
-            remedy="check that sshd runs there and that the port is right",
-        )
-    remedy = "check address, port, routes and firewalls"
-    if isinstance(cause, socket.gaierror):
-        wanted, found = "a name that resolves", f"{host}: {cause.strerror}"
-        remedy = "correct hostname in the inventory, or the resolver"
-    elif isinstance(cause, TimeoutError):
-        found = "none"
-    elif isinstance(cause, OSError):
-        found = (cause.strerror or str(cause)).lower()
-    else:
-        found = str(cause) or "the connection was closed"
-    return HostUnreachable(thing, host=session.host, wanted=wanted, found=found, remedy=remedy)
-
-
-def _explain_authentication(cause: Exception, session: LeanLinux, parameters: dict[str, Any]) -> AuthenticationFailed:
-    tried = [f"key {session.key_file or 'given'} ({parameters['pkey'].fingerprint})"] if parameters["pkey"] else []
-    tried += ["the agent's keys"] if parameters["allow_agent"] else []
-    tried += ["the keys in ~/.ssh"] if parameters["look_for_keys"] else []
-    tried += ["a password"] if parameters["password"] is not None else []
-    accepted = ", ".join(getattr(cause, "allowed_types", ()))
-    return AuthenticationFailed(
-        "authentication failed",
-        host=session.host,
-        wanted=f"user {parameters['username']} let in by {' or '.join(tried) or 'a key or password, but none is set'}",
-        found=f"the host refused{f' (it accepts: {accepted})' if accepted else ''}",
-        remedy="authorize the key on the host, or correct username, key_file or password in the inventory",
     )

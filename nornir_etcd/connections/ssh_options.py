@@ -69,7 +69,8 @@ def find_problems(hostname: str | None, platform: str | None, extras: dict[str, 
     if extras.get("alt_host_keys") and not alternative:
         problems.append(f"{where}.alt_host_keys is set without alt_key_file")
     if alternative and not Path(alternative).expanduser().is_file():
-        problems.append(f"{where}.alt_key_file {alternative} does not exist; create it or correct the path")
+        remedy = "make it with `nornir-etcd hosts trust`, or correct the path"
+        problems.append(f"{where}.alt_key_file {alternative} does not exist; {remedy}")
     if extras.get("use_keys") and not extras.get("key_file"):
         problems.append(f"{where}.use_keys is set without key_file")
     return problems

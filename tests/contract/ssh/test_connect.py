@@ -93,7 +93,8 @@ def test_no_session_is_opened_without_a_key_check(sshd: Server, config: Config) 
         connect(sshd.host(), config)
     assert str(caught.value).startswith(f"node-1: unknown host key: wanted a key of [127.0.0.1]:{sshd.port} in ")
     assert f"found ssh-ed25519 {fingerprint}" in str(caught.value)
-    assert str(sshd.folder / "known_hosts") in caught.value.remedy
+    assert str(sshd.folder / "known_hosts") in caught.value.wanted
+    assert "`nornir-etcd hosts trust`" in caught.value.remedy
     assert sshd.handshakes == 0
 
 
