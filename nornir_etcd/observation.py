@@ -87,6 +87,7 @@ class EndpointObservation:
     alarms: Maybe[tuple[Alarm, ...]] = NOT_READ
     read_seconds: Maybe[float] = NOT_READ  # latency of a linearizable read
     blind: Unknown | None = None  # why the controller cannot ask it: the member may serve others all the same
+    via: Literal["direct", "ssh"] = "direct"  # ssh: as the host itself sees it, through its SSH session
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,13 @@ from nornir_etcd.exceptions import EtcdTlsError, NornirEtcdError, RemoteError
 from nornir_etcd.layout import layout
 from nornir_etcd.observation import ClusterObservation, EndpointObservation, HostObservation, Maybe, Unknown
 from nornir_etcd.remote.exec import run_script
+from nornir_etcd.remote.tunnel import open_tunnel, opened_tunnel
 from nornir_etcd.runtimes import runtime
 from nornir_etcd.signers.local import CertificateStore
 from nornir_etcd.survey import parse_survey, survey_script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from etcd3 import MultiEndpointEtcd3Client
     from nornir.core import Nornir
@@ -33,12 +34,15 @@ if TYPE_CHECKING:
     from nornir.core.task import AggregatedResult, Task
 
     from nornir_etcd.cluster import Cluster, Member
+    from nornir_etcd.remote.tunnel import Tunnel
 
 T = TypeVar("T")
 
 SURVEY_DEADLINE = 60.0
 """Seconds for the one command that reads a host; it takes well under one on a host that is not in trouble."""
 PORT_TIMEOUT = 3.0
+LOOK_TIMEOUT = 1.5
+"""Seconds for the look that decides `etcd_via: auto`: a packet that was lost is sent again after 1 s (RFC 6298)."""
 RPC_TIMEOUT = 3.0
 """Seconds for one RPC. Three elections of etcd's default (1 s) fit in."""
 
@@ -68,63 +72,124 @@ def observe_host(task: Task, cluster: Cluster) -> Result:
     return Result(task.host, result=seen, severity_level=logging.DEBUG)
 
 
-def observe_endpoint(task: Task, cluster: Cluster) -> Result:
+def observe_endpoint(task: Task, cluster: Cluster, *, tunnel: bool = True) -> Result:
     """Ask the member itself: its ports, the certificates it serves, its status, member list, alarms and health.
+
+    By which road is said by `etcd_via`: from the controller, through the host's SSH session, or (auto) through that
+    session where one of the ports gives the controller no answer. A port that refuses is an answer. A tunnel that was
+    opened once is used until the host's connections are closed.
 
     Args:
         task: Nornir's.
         cluster: the host's cluster.
+        tunnel: a tunnel may be opened where there is none yet.
 
     Returns:
         An `EndpointObservation`.
     """
-    member = cluster.member(task.host.name)
-    client_port, served_client = _port(member.address, CLIENT_PORT)
-    peer_port, served_peer = _port(member.address, PEER_PORT)
-    asked = ask(task.host, task.nornir.config, member) if client_port is True else _silent(served_client)
-    if isinstance(client_port, Unknown):
-        asked = replace(asked, blind=client_port)
-    seen = replace(
-        asked, client_port=client_port, peer_port=peer_port, served_client=served_client, served_peer=served_peer
-    )
+    host, config, member = task.host, task.nornir.config, cluster.member(task.host.name)
+    through = opened_tunnel(host)
+    seen = _silent(Unknown("waits for SSH"))
+    if through is None and member.settings.etcd_via != "ssh":
+        seen = _look(host, config, member, None)
+    if through is None and tunnel and _wants_tunnel(member, seen):
+        through = _reroute(host, config)
+    if through is not None:
+        seen = _look(host, config, member, through)
     return Result(task.host, result=seen, severity_level=logging.DEBUG)
 
 
-def _port(address: str, port: int) -> tuple[Maybe[bool], Maybe[bytes]]:
+def _wants_tunnel(member: Member, seen: EndpointObservation) -> bool:
+    """Whether a look by another road may tell more."""
+    unanswered = isinstance(seen.client_port, Unknown) or isinstance(seen.peer_port, Unknown)
+    return unanswered and member.settings.etcd_via != "direct"
+
+
+def _reroute(host: Host, config: Config) -> Tunnel:
+    """Return the host's tunnel; RPCs go through it from now on."""
+    if CONNECTION_NAME in host.connections:
+        host.close_connection(CONNECTION_NAME)
+    return open_tunnel(host, config)
+
+
+def _look(host: Host, config: Config, member: Member, through: Tunnel | None) -> EndpointObservation:
+    """Look at both ports of a member and ask it, by one road."""
+    dial = through.dial if through else tls.dial
+    quick = through is None and member.settings.etcd_via == "auto"
+    timeout = LOOK_TIMEOUT if quick else PORT_TIMEOUT
+    client_port, served_client = _port(member.address, CLIENT_PORT, timeout, dial)
+    peer_port: Maybe[bool]
+    served_peer: Maybe[bytes]
+    if quick and isinstance(client_port, Unknown):
+        peer_port = served_peer = Unknown(f"not looked at, since port {CLIENT_PORT} does not answer")
+    else:
+        peer_port, served_peer = _port(member.address, PEER_PORT, timeout, dial)
+    asked = ask(host, config, member, through) if client_port is True else _silent(served_client)
+    if isinstance(client_port, Unknown):
+        asked = replace(asked, blind=client_port)
+    return replace(
+        asked,
+        client_port=client_port,
+        peer_port=peer_port,
+        served_client=served_client,
+        served_peer=served_peer,
+        via="ssh" if through else "direct",
+    )
+
+
+def _port(address: str, port: int, timeout: float, dial: tls.Dial) -> tuple[Maybe[bool], Maybe[bytes]]:
     """Return whether a port is open, and the certificate served there."""
-    is_open = _maybe(lambda: tls.port_open(address, port, timeout=PORT_TIMEOUT))
+    is_open = _maybe(lambda: tls.port_open(address, port, timeout=timeout, dial=dial))
     if isinstance(is_open, Unknown):
         return is_open, is_open
     if not is_open:
         return False, Unknown(f"port {port} refuses connections")
-    return True, _maybe(lambda: tls.served_certificate(address, port, timeout=PORT_TIMEOUT))
+    return True, _maybe(lambda: tls.served_certificate(address, port, timeout=timeout, dial=dial))
 
 
 def etcd_client(host: Host, config: Config, member: Member) -> MultiEndpointEtcd3Client:
     """Return the host's etcd connection, opened with the controller's client certificate where it is not open yet.
 
-    Certificate files that the inventory names under connection_options.etcd.extras are taken before our own.
+    Certificate files that the inventory names under connection_options.etcd.extras are taken before our own. The road
+    is that of the last look at the member, or is looked for now.
 
     Raises:
         PkiError: the controller has no client certificate.
         InventoryError: an option is wrong.
+        RemoteError: there is no folder for the tunnel's socket.
     """
+    through, via = opened_tunnel(host), member.settings.etcd_via
+    undecided = through is None and CONNECTION_NAME not in host.connections
+    if undecided and (via == "ssh" or (via == "auto" and _is_cut_off(member))):
+        through = _reroute(host, config)
+    return _client(host, config, member, through)
+
+
+def _is_cut_off(member: Member) -> bool:
+    """Whether the client port gives the controller no answer."""
+    return isinstance(_maybe(lambda: tls.port_open(member.address, CLIENT_PORT, timeout=LOOK_TIMEOUT)), Unknown)
+
+
+def _client(host: Host, config: Config, member: Member, through: Tunnel | None) -> MultiEndpointEtcd3Client:
     if CONNECTION_NAME not in host.connections:
         chosen = host.get_connection_parameters(CONNECTION_NAME)
         store = CertificateStore(Path(member.settings.generate_certs_dir))
         extras = chosen.extras if chosen.extras and "cacert" in chosen.extras else store.client_files()
+        if through is not None and "target" not in extras:
+            target = through.listen(member.address, int(extras.get("port", CLIENT_PORT)))
+            extras = {"server_name": member.address, **extras, "target": target}
         host.open_connection(
             CONNECTION_NAME, config, hostname=member.address, extras=extras, default_to_host_attributes=False
         )
     return host.connections[CONNECTION_NAME].connection
 
 
-def ask(host: Host, config: Config, member: Member) -> EndpointObservation:
+def ask(host: Host, config: Config, member: Member, through: Tunnel | None) -> EndpointObservation:
     """Return what the member answers over gRPC: the latency of a read, status, member list and alarms."""
     from nornir_etcd.connections import rpc  # noqa: PLC0415 - gRPC costs 0.1 s of CPU, and many a run needs none
 
     try:
-        client = etcd_client(host, config, member)
+        client = _client(host, config, member, through)
     except NornirEtcdError as error:
         why = Unknown(str(error))
         return replace(_silent(why), blind=why)
@@ -134,8 +199,9 @@ def ask(host: Host, config: Config, member: Member) -> EndpointObservation:
     try:
         seconds = rpc.linearizable_read(client, timeout=RPC_TIMEOUT)
     except NornirEtcdError as error:
-        seconds = Unknown(str(error))
-        blind = seconds if isinstance(error, EtcdTlsError) else None
+        trouble = through.trouble() if through else None
+        seconds = Unknown(str(trouble or error))
+        blind = seconds if trouble or isinstance(error, EtcdTlsError) else None
     status = _maybe(lambda: rpc.status(client, timeout=RPC_TIMEOUT))
     if isinstance(seconds, Unknown):
         return EndpointObservation(read_seconds=seconds, status=status, members=seconds, alarms=seconds, blind=blind)
@@ -157,14 +223,38 @@ def observe(nr: Nornir, cluster: Cluster) -> ClusterObservation:
     nr.data.reset_failed_hosts()
     with ThreadPoolExecutor(max_workers=2) as pool:
         hosts = pool.submit(nr.run, task=observe_host, severity_level=logging.DEBUG, cluster=cluster)
-        endpoints = pool.submit(nr.run, task=observe_endpoint, severity_level=logging.DEBUG, cluster=cluster)
+        endpoints = pool.submit(
+            nr.run, task=observe_endpoint, severity_level=logging.DEBUG, cluster=cluster, tunnel=False
+        )
+    seen = _collect(hosts.result(), lambda name, why: HostObservation(host=name, error=why))
+    asked = _collect_endpoints(endpoints.result())
     return ClusterObservation(
-        taken_at=time.time(),
-        hosts=_collect(hosts.result(), lambda name, why: HostObservation(host=name, error=why)),
-        endpoints=_collect(
-            endpoints.result(), lambda _, why: EndpointObservation(client_port=why, peer_port=why, blind=why)
-        ),
+        taken_at=time.time(), hosts=seen, endpoints=asked | _ask_through_ssh(nr, cluster, seen, asked)
     )
+
+
+def _ask_through_ssh(
+    nr: Nornir, cluster: Cluster, hosts: Mapping[str, HostObservation], endpoints: Mapping[str, EndpointObservation]
+) -> dict[str, EndpointObservation]:
+    """Ask the members again that want a tunnel, once the hosts have shown which of them has an SSH session for it.
+
+    So nobody waits twice for a host that does not answer, and a session that broke meanwhile is there again.
+    """
+    waiting = {name for name, seen in endpoints.items() if _wants_tunnel(cluster.member(name), seen)}
+    found = {
+        name: replace(_silent(error), client_port=error, peer_port=error, blind=error, via="ssh")
+        for name in waiting
+        if cluster.member(name).settings.etcd_via == "ssh" and (error := hosts[name].error) is not None
+    }
+    chosen = nr.filter(filter_func=lambda host: host.name in waiting and hosts[host.name].error is None)
+    if chosen.inventory.hosts:
+        again = chosen.run(task=observe_endpoint, severity_level=logging.DEBUG, cluster=cluster)
+        found |= _collect_endpoints(again)
+    return found
+
+
+def _collect_endpoints(results: AggregatedResult) -> dict[str, EndpointObservation]:
+    return _collect(results, lambda _, why: EndpointObservation(client_port=why, peer_port=why, blind=why))
 
 
 def _collect(results: AggregatedResult, otherwise: Callable[[str, Unknown], T]) -> dict[str, T]:
@@ -177,7 +267,14 @@ def _collect(results: AggregatedResult, otherwise: Callable[[str, Unknown], T]) 
 
 def _silent(why: Maybe[object]) -> EndpointObservation:
     unknown = why if isinstance(why, Unknown) else Unknown("not asked")
-    return EndpointObservation(read_seconds=unknown, status=unknown, members=unknown, alarms=unknown)
+    return EndpointObservation(
+        served_client=unknown,
+        served_peer=unknown,
+        read_seconds=unknown,
+        status=unknown,
+        members=unknown,
+        alarms=unknown,
+    )
 
 
 def _maybe(call: Callable[[], T]) -> Maybe[T]:

@@ -29,10 +29,10 @@ def _health(seen: Evidence, member: Member) -> Finding:
     asked = Check("member.unhealthy", member.name)
     endpoint = seen.endpoint(member.name)
     seconds = endpoint.read_seconds
-    if endpoint.blind is not None and endpoint.client_port is True:
+    if endpoint.blind is not None and (endpoint.client_port is True or endpoint.via == "ssh"):
         return asked.unknown(
             f"the controller cannot ask it: {endpoint.blind.reason}",
-            "give the controller a certificate that the member accepts, or run certs",
+            "mend what the reason names; where the member refuses the controller's certificate, run certs",
         )
     if isinstance(seconds, Unknown):
         return asked.critical(

@@ -1,8 +1,8 @@
-"""Can the hosts and their two ports be reached from the controller?"""
+"""Can the hosts and their two ports be reached: from the controller, or from the host itself (etcd_via)?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nornir_etcd.checks.evidence import Check
 from nornir_etcd.cluster import CLIENT_PORT, PEER_PORT
@@ -32,17 +32,20 @@ def check(seen: Evidence) -> Iterator[Finding]:
         for name, number, state in ports:
             asked = Check(f"{name}.unreachable", member.name)
             where = f"{member.address} port {number}"
-            if isinstance(state, Unknown):
+            read: dict[str, Any] = {"port": number} | ({"via": "ssh"} if endpoint.via == "ssh" else {})
+            if isinstance(state, Unknown) and endpoint.via == "ssh":
+                yield asked.unknown(state, **read)  # it was the host that did not look
+            elif isinstance(state, Unknown):
                 yield asked.critical(
                     f"the {name} port does not answer: {state.reason}",
                     "look whether the host is up and a firewall lets the port through",
-                    port=number,
+                    **read,
                 )
             elif state:
-                yield asked.ok(f"the {name} port answers", port=number)
+                yield asked.ok(f"the {name} port answers", **read)
             else:
                 yield asked.critical(
                     f"{where} refuses connections: nothing listens there",
                     "look at the container and its log (finding container.down)",
-                    port=number,
+                    **read,
                 )

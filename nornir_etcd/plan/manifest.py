@@ -121,6 +121,20 @@ def start_refusals(
     return found
 
 
+def unprovable(cluster: Cluster, observation: ClusterObservation, hosts: frozenset[str]) -> list[str]:
+    """Return why no member of `hosts` is started: whether it gets healthy could not be seen.
+
+    A host that lives and lets the controller through answers also where etcd does not run: it refuses the connection.
+    """
+    return [
+        f"{member.name}: not started, since its health could not be seen afterwards: {port.reason}"
+        for member in cluster.members
+        if member.name in hosts
+        and observation.hosts[member.name].error is None
+        and isinstance(port := observation.endpoints[member.name].client_port, Unknown)
+    ]
+
+
 def in_doubt(
     cluster: Cluster, observation: ClusterObservation, state: ClusterState, diffs: Mapping[str, str]
 ) -> list[str]:

@@ -78,6 +78,7 @@ def _plan_deploy(desired: Desired, observation: ClusterObservation, store: Store
     by_then = replace(state, healthy=state.healthy | {step.host for step in awaits})
     rolling, unsafe = manifest.rolling(cluster, observation, by_then, diffs, accept_downtime=desired.accept_downtime)
     refusals += [*planned.refusals, *manifest.start_refusals(cluster, observation, state, diffs), *unsafe]
+    refusals += manifest.unprovable(cluster, observation, frozenset(diffs) | {step.host for step in awaits})
     if refusals:
         return Plan(refusals=tuple(refusals))
     if doubts := manifest.in_doubt(cluster, observation, state, diffs):

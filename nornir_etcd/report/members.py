@@ -41,10 +41,17 @@ def member_reports(
     return [_row(member, observation, changed=member.name in changed, now=now) for member in cluster.members]
 
 
+def road_notes(observation: ClusterObservation) -> list[str]:
+    """Return a note that names the members that were asked through SSH; none where there are none."""
+    names = ", ".join(name for name, endpoint in observation.endpoints.items() if endpoint.via == "ssh")
+    return [f"etcd was asked through the host's SSH session: {names} (etcd_via)"] if names else []
+
+
 def _row(member: Member, observation: ClusterObservation, *, changed: bool, now: datetime) -> MemberReport:
     host, endpoint = observation.hosts[member.name], observation.endpoints[member.name]
     status = known_status(endpoint)
     container = host.container
+    unasked = endpoint.via == "ssh" and endpoint.blind is not None
     return MemberReport(
         name=member.name,
         address=member.address,
@@ -52,7 +59,7 @@ def _row(member: Member, observation: ClusterObservation, *, changed: bool, now:
         changed=changed,
         member_id=hexadecimal(status.member_id) if status else "",
         role=_role(status),
-        healthy=None if endpoint.client_port is True and status is None else is_healthy(endpoint),
+        healthy=None if status is None and (endpoint.client_port is True or unasked) else is_healthy(endpoint),
         version=status.version if status else "",
         db_size=status.db_size if status else None,
         container=container.id[:13] if container else "",

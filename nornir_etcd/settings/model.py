@@ -14,6 +14,7 @@ ControllerPath = Annotated[str, BeforeValidator(values.controller_path)]
 Days = Annotated[int, BeforeValidator(values.whole_number(1, 36500, "days"))]
 Seconds = Annotated[int, BeforeValidator(values.whole_number(1, 86400, "seconds"))]
 KeyType = Literal["ecdsa-p256", "rsa-2048", "rsa-3072", "rsa-4096"]
+Via = Literal["direct", "ssh", "auto"]
 TlsVersion = Literal["TLS1.2", "TLS1.3"]
 
 ADVISED_QUOTA = 8589934592
@@ -70,6 +71,11 @@ class Settings(BaseModel):
     # Ours.
     etcd_address: Annotated[str, BeforeValidator(addresses.member_address)] = Field(
         description="Address at which clients and members reach this member; the host's hostname, else its name."
+    )
+    etcd_via: Annotated[Via, BeforeValidator(values.one_of("direct", "ssh", "auto"))] = Field(
+        "auto",
+        description="Road to etcd: direct, ssh (through the host's SSH session), or auto (ssh where "
+        "the ports do not answer the controller).",
     )
     etcd_initial_cluster_token: Name = Field("etcd-{{ deploy_name }}", description="Token of the cluster.")
     etcd_quota_backend_bytes: Annotated[int, BeforeValidator(values.whole_number(1048576, 2**63 - 1, "bytes"))] = Field(

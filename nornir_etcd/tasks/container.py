@@ -11,6 +11,7 @@ from nornir_etcd.exceptions import NornirEtcdError, StepFailed
 from nornir_etcd.observation import Unknown
 from nornir_etcd.observe import etcd_client, observe_host
 from nornir_etcd.remote.exec import run_script
+from nornir_etcd.remote.tunnel import opened_tunnel
 from nornir_etcd.runtimes import runtime
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _await_health(task: Task, cluster: Cluster, member: Member) -> None:
     from nornir_etcd.connections import rpc  # noqa: PLC0415 - gRPC costs 0.1 s of CPU, and many a run needs none
 
     client = etcd_client(task.host, task.nornir.config, member)
+    through = opened_tunnel(task.host)
     ends = time.monotonic() + member.settings.etcd_health_timeout
     look_at = time.monotonic() + CONTAINER_PAUSE
     while True:
@@ -113,7 +115,7 @@ def _await_health(task: Task, cluster: Cluster, member: Member) -> None:
                     "the member does not answer",
                     host=member.name,
                     wanted=f"a linearizable read within {member.settings.etcd_health_timeout} s",
-                    found=str(error),
+                    found=str((through.trouble() if through else None) or error),
                     remedy="see its log and the state of the other members",
                 ) from error
         if time.monotonic() >= look_at:

@@ -20,7 +20,7 @@ from nornir_etcd.exceptions import NornirEtcdError
 from nornir_etcd.manifest import render
 from nornir_etcd.observe import observe
 from nornir_etcd.plan.planner import Desired, Difference, plan
-from nornir_etcd.report.members import member_reports
+from nornir_etcd.report.members import member_reports, road_notes
 from nornir_etcd.report.model import ClusterReport, Outcome, Report
 from nornir_etcd.tasks.certificates import store_of
 from nornir_etcd.workflows.apply import Applied, apply, step_report
@@ -219,7 +219,7 @@ def _report(  # noqa: PLR0913, PLR0917 - what a cluster's report is made of
         members=member_reports(cluster, observation, changed=applied.changed, now=now),
         plan=applied.steps,
         refusals=list(planned.refusals),
-        notes=list(planned.notes),
+        notes=[*planned.notes, *road_notes(observation)],
         findings=findings,
     )
 

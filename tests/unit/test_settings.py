@@ -56,6 +56,7 @@ def test_the_defaults_are_the_roles() -> None:
         "cfssl_version": "1.6.5",
         "cfssl_dir": "certs/example/cfssl",
         "etcd_address": "192.0.2.11",
+        "etcd_via": "auto",
         "etcd_initial_cluster_token": "etcd-example",
         "etcd_quota_backend_bytes": 2147483648,
         "etcd_snapshot_count": 10000,
@@ -306,6 +307,7 @@ BAD = [
         for value in ("", "a", "a=b", "a=https://b:2380, c=https://d:2380", "a=ftp://b:1")
     ),
     *(("etcd_tls_min_version", value) for value in ("TLS1.1", "1.2", 1.2)),
+    *(("etcd_via", value) for value in ("", "SSH", "tunnel", True)),
     *(("etcd_key_type", value) for value in ("rsa", "RSA-2048", "rsa-1024")),
     *(("etcd_deploy_mode", value) for value in ("systemd", "Manifest", "")),
     *(("container_runtime", value) for value in ("docker", "cri-o", "")),
