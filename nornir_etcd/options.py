@@ -46,6 +46,7 @@ class Options:
     output: Path | None
     verbose: bool
     events: Path | None = None
+    ask_sudo_password: bool = False
 
     @contextmanager
     def nornir(self) -> Iterator[Nornir]:
@@ -58,6 +59,10 @@ class Options:
         from nornir_etcd.progress import ProgressProcessor, ResultProcessor  # noqa: PLC0415
 
         nr = init_nornir(self.config)
+        if self.ask_sudo_password:
+            from nornir_etcd.passwords import ask_sudo_password  # noqa: PLC0415
+
+            ask_sudo_password(nr)
         if self.verbose:
             yield nr.with_processors([*nr.processors, ResultProcessor()])
             return
@@ -128,13 +133,17 @@ def command(main: Callable[[Options], Report]) -> Callable[..., None]:
             Path | None,
             typer.Option(metavar="FILE", help="Append what is begun and ended while it works, as JSON lines."),
         ] = None,
+        ask_sudo_password: Annotated[
+            bool, typer.Option("-K", "--ask-sudo-password", help="Ask for the password for sudo on the hosts.")
+        ] = False,
         verbose: Annotated[
             bool, typer.Option("-v", "--verbose", help="All findings, all diffs, the result of every task.")
         ] = False,
     ) -> None:
         names = tuple(name.strip() for name in hosts.split(",") if name.strip())
         chosen = (tuple(filters or ()), names, tuple(settings or ()))
-        raise SystemExit(_run(main, Options(config, *chosen, dry_run, accept_downtime, output, verbose, events)))
+        options = Options(config, *chosen, dry_run, accept_downtime, output, verbose, events, ask_sudo_password)
+        raise SystemExit(_run(main, options))
 
     run.__doc__ = main.__doc__
     return run
@@ -158,6 +167,8 @@ def _run(main: Callable[[Options], Report], options: Options) -> int:
         return _say(*error.problems)
     except NornirEtcdError as error:
         return _say(str(error))
+    except KeyboardInterrupt:  # while a password was asked for
+        _interrupted()
     except Exception as error:
         logger.exception("the run ended early")
         return _say(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}; see the log")
