@@ -25,7 +25,7 @@ class Runtime(Protocol):
         """Return a command that pulls an image."""
 
     def await_container(self, known: Sequence[str], seconds: int) -> str:
-        """Return a script that waits on the host until a container runs whose ID is not among `known`."""
+        """Return a script that waits on the host until there is a container, even a dead one, that is not `known`."""
 
     def last_lines(self, container: str, lines: int) -> str:
         """Return a command that prints the last lines of a container's log."""

@@ -19,7 +19,7 @@ _ETCD = "--name '^etcd$' --label io.kubernetes.pod.namespace=kube-system --label
 _AWAIT = """\
 until_=$(( $(date +%s) + {seconds} ))
 while :; do
-    for id in $(crictl ps -q --state Running {etcd}); do
+    for id in $(crictl ps -a -q {etcd} | head -n 50); do
         case ' {known} ' in *" $id "*) ;; *) exit 0 ;; esac
     done
     [ "$(date +%s)" -lt "$until_" ] || exit 1
@@ -44,9 +44,10 @@ class Containerd:
         return f"crictl pull '{image}'"
 
     def await_container(self, known: Sequence[str], seconds: int) -> str:
-        """Return a script that waits on the host until a container runs whose ID is not among `known`.
+        """Return a script that waits on the host until there is a container whose ID is not among `known`.
 
-        Its exit code is 0 when one runs and 1 when none did in `seconds`.
+        One that has exited again counts: a container that crashes at once would hardly ever be seen running.
+        Its exit code is 0 when there is one and 1 when there was none in `seconds`.
         """
         return _AWAIT.format(seconds=seconds, etcd=_ETCD, known=" ".join(known))
 

@@ -92,7 +92,7 @@ def _await_container(task: Task, member: Member, before: HostObservation | None)
         raise StepFailed(
             "the container did not start",
             host=member.name,
-            wanted=f"a running container within {seconds} s",
+            wanted=f"a new container within {seconds} s",
             found=done.stderr.decode(errors="replace").strip() or "none",
             remedy="see the kubelet's log: image not pulled, or a folder that the Pod wants is missing",
         )

@@ -165,13 +165,13 @@ def waits(tmp_path: Path, shell: str, crictl: str, known: list[str], seconds: in
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
-def test_waiting_ends_when_a_new_container_runs(shell: str, tmp_path: Path) -> None:
+def test_waiting_ends_when_there_is_a_new_container_even_one_that_has_exited(shell: str, tmp_path: Path) -> None:
     code, said, seconds = waits(tmp_path, shell, f"echo {CRASHED}; echo {RUNNING}", [CRASHED], 20)
     assert (code, said) == (0, "")
     assert seconds < 10
     (asked,) = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
     assert asked == (
-        "ps -q --state Running --name ^etcd$ --label io.kubernetes.pod.namespace=kube-system "
+        "ps -a -q --name ^etcd$ --label io.kubernetes.pod.namespace=kube-system "
         "--label io.kubernetes.container.name=etcd"
     )
 
