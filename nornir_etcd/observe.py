@@ -156,7 +156,7 @@ def etcd_client(host: Host, config: Config, member: Member) -> MultiEndpointEtcd
     Raises:
         PkiError: the controller has no client certificate.
         InventoryError: an option is wrong.
-        RemoteError: there is no folder for the tunnel's socket.
+        RemoteError: the tunnel that is wanted cannot be made.
     """
     through, via = opened_tunnel(host), member.settings.etcd_via
     undecided = through is None and CONNECTION_NAME not in host.connections
@@ -201,7 +201,7 @@ def ask(host: Host, config: Config, member: Member, through: Tunnel | None) -> E
     except NornirEtcdError as error:
         trouble = through.trouble() if through else None
         seconds = Unknown(str(trouble or error))
-        blind = seconds if trouble or isinstance(error, EtcdTlsError) else None
+        blind = seconds if isinstance(trouble or error, (EtcdTlsError, RemoteError)) else None
     status = _maybe(lambda: rpc.status(client, timeout=RPC_TIMEOUT))
     if isinstance(seconds, Unknown):
         return EndpointObservation(read_seconds=seconds, status=status, members=seconds, alarms=seconds, blind=blind)

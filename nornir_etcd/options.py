@@ -197,6 +197,8 @@ def _interrupted(*_: object) -> NoReturn:
     """
     cursor = "\033[?25h" if sys.stderr.isatty() else ""  # progress hides it
     print(f"{cursor}\nerror: interrupted; the next run goes on from what the hosts show", file=sys.stderr)  # noqa: T201
+    if tunnel := sys.modules.get("nornir_etcd.remote.tunnel"):
+        tunnel.remove_folders()
     os._exit(INTERRUPTED)
 
 

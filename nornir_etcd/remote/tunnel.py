@@ -17,7 +17,7 @@ from nornir_etcd.cluster import url_host
 from nornir_etcd.connections.ssh import CONNECTION_NAME as SSH
 from nornir_etcd.connections.ssh import connect
 from nornir_etcd.connections.ssh_transport import Transport
-from nornir_etcd.exceptions import ConnectionLost, NornirEtcdError, RemoteError
+from nornir_etcd.exceptions import ConnectionLost, EtcdUnreachable, NornirEtcdError, RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,21 +93,28 @@ class Tunnel:
     def listen(self, address: str, port: int) -> str:
         """Return a gRPC target whose connections end at that port of the host.
 
-        It is a Unix socket that only this user can open; what arrives there before there is a session, or after it has
-        died, is closed again. Further calls return the same target.
+        It is a Unix socket that only this user can open. The session is opened now, where there is none; what arrives
+        at the socket after it has died is closed again, until somebody opens the next. Further calls return the same
+        target.
 
         Args:
             address: IP address or name, as the host sees it.
             port: TCP port.
+
+        Raises:
+            RemoteError: no session, or no folder that can hold the socket.
         """
+        connect(self._host, self._config)
         if self._listener is None:
-            self._listener = _Listener(lambda own: self._join(own, address, port, DIAL_TIMEOUT))
+            name = f"{address}:{port}"  # so that gRPC's errors, which have the target, tell where it leads
+            self._listener = _Listener(name, lambda own: self._join(own, address, port, DIAL_TIMEOUT))
         return self._listener.target
 
     def trouble(self) -> NornirEtcdError | None:
-        """Return why the last connection to the target led nowhere; None where it was made, or where nothing listens.
+        """Return why the last connection to the target led nowhere; None where it was made.
 
-        gRPC itself only sees that its connection was closed.
+        gRPC itself only sees that its connection was closed. An EtcdUnreachable where nothing listens, else a
+        RemoteError.
         """
         return self._listener.trouble if self._listener else None
 
@@ -197,16 +204,18 @@ class _Listener:
     """A Unix socket in a folder of its own, and the thread that accepts there.
 
     Args:
+        name: of the socket.
         join: carries an accepted socket to the host.
     """
 
     trouble: NornirEtcdError | None = None
 
-    def __init__(self, join: Callable[[socket.socket], None]) -> None:
+    def __init__(self, name: str, join: Callable[[socket.socket], None]) -> None:
+        self._name = name
         self._join = join
         self._folder = tempfile.mkdtemp(prefix="nornir-etcd-")  # 0700
         _FOLDERS.add(self._folder)
-        self._path = str(Path(self._folder, "etcd"))
+        self._path = str(Path(self._folder, name))
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._socket.bind(self._path)
@@ -252,7 +261,11 @@ class _Listener:
                 self._join(own)
                 self.trouble = None
             except ConnectionRefusedError:
-                self.trouble = None
+                self.trouble = EtcdUnreachable(
+                    f"etcd at {self._name}",
+                    found="connection refused on the host",
+                    remedy="check that etcd runs and listens there",
+                )
                 own.close()
             except NornirEtcdError as error:
                 self.trouble = error
@@ -319,5 +332,5 @@ def _unreachable(host: Host, address: str, port: int, found: str) -> RemoteError
 
 def _lost(host: Host, address: str, port: int) -> ConnectionLost:
     return ConnectionLost(
-        f"port {url_host(address)}:{port}: no SSH session to reach it through", host=host.name, found="it has ended"
+        f"port {url_host(address)}:{port}: no SSH session to reach it through", host=host.name, found="none is open"
     )

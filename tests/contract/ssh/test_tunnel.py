@@ -20,7 +20,8 @@ from nornir_etcd.connections.ssh import connect
 from nornir_etcd.exceptions import ConnectionLost, EtcdError, EtcdUnreachable, RemoteError
 from nornir_etcd.remote.exec import run_script
 from nornir_etcd.remote.tunnel import Tunnel, open_tunnel, opened_tunnel
-from tests.contract.etcd_cluster import EtcdCluster
+from tests.contract.etcd_cluster import EtcdCluster, Node
+from tests.contract.ssh.conftest import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -194,6 +195,17 @@ def test_the_target_is_open_to_its_user_alone_and_goes_with_the_tunnel(
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert not path.parent.exists()
+
+
+def test_a_member_with_an_ipv6_address_is_asked_like_any_other(sshd: Server, config: Config, tmp_path: Path) -> None:
+    node = Node("m1", "::1", tmp_path, client_port=free_port(), peer_port=free_port())
+    with EtcdCluster(tmp_path, nodes=[node]) as one, tunnelled(sshd.host(), config) as tunnel:
+        one.wait_healthy()
+        target = tunnel.listen(node.address, node.client_port)
+        plugin = one.open(node, target=target, server_name=node.address)
+        assert rpc.linearizable_read(plugin.connection, timeout=TIMEOUT) > 0
+        assert tls.port_open(node.address, node.peer_port, timeout=TIMEOUT, dial=tunnel.dial) is True
+        plugin.close()
 
 
 def test_a_cut_session_ends_the_calls_and_the_next_session_carries_them_again(
