@@ -184,7 +184,7 @@ class Surroundings:
 
     offset: Maybe[ClockOffset] = NOT_READ
     missing_tools: Maybe[tuple[str, ...]] = NOT_READ
-    runtime: Maybe[str] = NOT_READ  # its own name
+    runtime: Maybe[str | None] = NOT_READ  # its own name; None: not asked, since an etcd runs
     sockets: Maybe[tuple[str, ...]] = NOT_READ  # of container runtimes
     digests: Maybe[dict[str, frozenset[str]]] = NOT_READ  # tag -> its image's ID and the digests that registries gave
     kubelets: Maybe[tuple[Kubelet, ...]] = NOT_READ

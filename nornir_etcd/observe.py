@@ -47,12 +47,13 @@ RPC_TIMEOUT = 3.0
 """Seconds for one RPC. Three elections of etcd's default (1 s) fit in."""
 
 
-def observe_host(task: Task, cluster: Cluster) -> Result:
+def observe_host(task: Task, cluster: Cluster, *, surroundings: bool = False) -> Result:
     """Read the host over SSH, in one round trip.
 
     Args:
         task: Nornir's.
         cluster: the host's cluster, as `nornir_etcd.clusters_in` gives it.
+        surroundings: read what preflight wants to know as well.
 
     Returns:
         A `HostObservation`; where the host cannot be asked, one whose `error` says why.
@@ -60,7 +61,8 @@ def observe_host(task: Task, cluster: Cluster) -> Result:
     member = cluster.member(task.host.name)
     paths, used = layout(member.settings), runtime(member.settings.container_runtime)
     token = secrets.token_hex(8)
-    script = survey_script(paths, used, token)
+    peers = [other.address for other in cluster.members if other != member] if surroundings else None
+    script = survey_script(paths, used, token, peers=peers)
     try:
         done = run_script(
             task.host, task.nornir.config, script, deadline=SURVEY_DEADLINE, check=False, purpose="look at the host"
@@ -68,7 +70,9 @@ def observe_host(task: Task, cluster: Cluster) -> Result:
     except RemoteError as error:
         seen = HostObservation(host=member.name, error=Unknown(str(error)))
     else:
-        seen = parse_survey(member.name, done.stdout, token, paths, used)
+        answered = time.time()
+        asked = (answered - done.seconds, answered)
+        seen = parse_survey(member.name, done.stdout, token, paths, used, peers=peers, asked=asked)
     return Result(task.host, result=seen, severity_level=logging.DEBUG)
 
 
@@ -213,16 +217,19 @@ def ask(host: Host, config: Config, member: Member, through: Tunnel | None) -> E
     )
 
 
-def observe(nr: Nornir, cluster: Cluster) -> ClusterObservation:
+def observe(nr: Nornir, cluster: Cluster, *, surroundings: bool = False) -> ClusterObservation:
     """Observe a whole cluster: hosts and endpoints side by side.
 
     Args:
         nr: Nornir with exactly the hosts of the cluster.
         cluster: the cluster.
+        surroundings: read what preflight wants to know of the hosts as well.
     """
     nr.data.reset_failed_hosts()
     with ThreadPoolExecutor(max_workers=2) as pool:
-        hosts = pool.submit(nr.run, task=observe_host, severity_level=logging.DEBUG, cluster=cluster)
+        hosts = pool.submit(
+            nr.run, task=observe_host, severity_level=logging.DEBUG, cluster=cluster, surroundings=surroundings
+        )
         endpoints = pool.submit(
             nr.run, task=observe_endpoint, severity_level=logging.DEBUG, cluster=cluster, tunnel=False
         )

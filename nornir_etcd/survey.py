@@ -18,10 +18,12 @@ from nornir_etcd.observation import (
     Maybe,
     Unknown,
 )
+from nornir_etcd.surroundings.answer import clock_bounds, parse_surroundings
+from nornir_etcd.surroundings.script import surroundings_script
 from nornir_etcd.walmeta import identify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from nornir_etcd.layout import Layout
     from nornir_etcd.runtimes import Runtime
@@ -31,7 +33,7 @@ T = TypeVar("T")
 WAL_HEAD = 1024
 """Bytes of the first WAL segment that are read: its CRC and metadata records take some 60."""
 
-_SCRIPT = """\
+_FUNCTIONS = """\
 exec 3>&1
 part() {{
     name=$1; shift
@@ -51,9 +53,12 @@ wal() {{
         return
     done
 }}
+"""
+
+_PARTS = """\
+part clock date +%s.%N
 part uid id -u
 part hostname uname -n
-part clock date +%s
 part stat stat -L -c '%F|%a|%u:%g|%s|%Y|%n' {observed}
 part sums sums
 part links links
@@ -61,8 +66,18 @@ for path in {texts}; do [ ! -f "$path" ] || part "text:$path" cat "$path"; done
 [ ! -d {data} ] || part data ls -A1 {data}
 [ ! -d {guard} ] || part guard ls -A1 {guard}
 part wal wal
-part containers {containers}
+{surroundings}part containers {containers}
 part images {images}
+{ended}"""
+
+# The clock is read first and last: the less time lies outside, the closer its distance from the controller's is known.
+_ENDED = "part ended date +%s.%N\n"
+
+# The peers are probed while the rest is read; a pipe keeps what the probes say until its turn comes.
+_BESIDE = """\
+peers </dev/null | {{
+exec 4<&0 </dev/null
+{parts}}}
 """
 
 _KINDS: dict[str, Literal["file", "directory"]] = {
@@ -75,7 +90,7 @@ _ABSENT = re.compile(r" '(/[^']*)': (?:No such file or directory|Not a directory
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """What one command of the script wrote."""
 
     code: int
@@ -83,27 +98,43 @@ class _Part:
     said: str  # stderr
 
 
-def survey_script(paths: Layout, runtime: Runtime, token: str) -> str:
+def survey_script(paths: Layout, runtime: Runtime, token: str, *, peers: Sequence[str] | None = None) -> str:
     """Return the script (POSIX sh) that reads a host.
 
     Args:
         paths: where etcd's files lie; settings let no path through that a shell would split.
         runtime: the container runtime.
         token: random letters and digits that no output holds.
+        peers: addresses of the other members, to read the host's surroundings as well; None where nothing is to be
+            done there.
     """
-    return _SCRIPT.format(
-        token=token,
-        observed=" ".join(paths.observed),
-        texts=" ".join(paths.texts),
-        data=paths.data,
-        guard=paths.guard,
-        wal_head=WAL_HEAD,
-        containers=runtime.list_containers(),
-        images=runtime.list_images(),
-    )
+    functions, surroundings = ("", "") if peers is None else surroundings_script(paths, runtime, peers)
+    values = {
+        "token": token,
+        "observed": " ".join(paths.observed),
+        "texts": " ".join(paths.texts),
+        "data": paths.data,
+        "guard": paths.guard,
+        "wal_head": WAL_HEAD,
+        "containers": runtime.list_containers(),
+        "images": runtime.list_images(),
+        "surroundings": surroundings,
+        "ended": "" if peers is None else _ENDED,
+    }
+    parts = _PARTS.format(**values)
+    return _FUNCTIONS.format(**values) + functions + (parts if peers is None else _BESIDE.format(parts=parts))
 
 
-def parse_survey(host: str, output: bytes, token: str, paths: Layout, runtime: Runtime) -> HostObservation:
+def parse_survey(  # noqa: PLR0913 - the script's arguments, and its answer
+    host: str,
+    output: bytes,
+    token: str,
+    paths: Layout,
+    runtime: Runtime,
+    *,
+    peers: Sequence[str] | None = None,
+    asked: tuple[float, float] | None = None,
+) -> HostObservation:
     """Return what a host said. What its answer lacks is unknown.
 
     Args:
@@ -112,6 +143,8 @@ def parse_survey(host: str, output: bytes, token: str, paths: Layout, runtime: R
         token: as given to `survey_script`.
         paths: as given to `survey_script`.
         runtime: as given to `survey_script`.
+        peers: as given to `survey_script`.
+        asked: when the host was asked and when it had answered, in seconds since the epoch by the controller's clock.
     """
     parts = _split(output.decode(errors="replace"), token)
     if not {"uid", "clock", "images"} <= parts.keys():
@@ -121,27 +154,28 @@ def parse_survey(host: str, output: bytes, token: str, paths: Layout, runtime: R
         host=host,
         uid=_number(parts["uid"], -1),
         hostname=parts["hostname"].out.strip() if "hostname" in parts else "",
-        clock=float(_number(parts["clock"], 0)),
+        clock=(clock_bounds(parts["clock"].out) or (0.0,))[0],
         files=files,
         texts={path: parts[f"text:{path}"].out for path in paths.texts if f"text:{path}" in parts},
         containers=_asked(parts, "containers", runtime.parse_containers),
         images=_asked(parts, "images", runtime.parse_images),
         data=_data(parts, files.get(paths.data), paths),
+        surroundings=NOT_READ if peers is None else parse_surroundings(parts, paths, runtime, peers, asked),
     )
 
 
-def _split(text: str, token: str) -> dict[str, _Part]:
+def _split(text: str, token: str) -> dict[str, Part]:
     found = re.finditer(
         rf"\n{token} begin (\S+)\n(.*?)\n{token} end \1 (\d+)\n(.*?)(?=\n{token} begin |\Z)", text, re.DOTALL
     )
-    return {one[1]: _Part(code=int(one[3]), out=one[2], said=one[4].strip()) for one in found}
+    return {one[1]: Part(code=int(one[3]), out=one[2], said=one[4].strip()) for one in found}
 
 
-def _number(part: _Part, otherwise: int) -> int:
+def _number(part: Part, otherwise: int) -> int:
     return int(part.out) if part.out.strip().isdecimal() else otherwise
 
 
-def _asked(parts: dict[str, _Part], name: str, parse: Callable[[str], T]) -> Maybe[T]:
+def _asked(parts: dict[str, Part], name: str, parse: Callable[[str], T]) -> Maybe[T]:
     part = parts.get(name)
     if part is None:
         return NOT_READ
@@ -154,7 +188,7 @@ def _asked(parts: dict[str, _Part], name: str, parse: Callable[[str], T]) -> May
         return Unknown(f"{name} of the runtime could not be read: {error}")
 
 
-def _files(parts: dict[str, _Part], paths: Layout) -> dict[str, FileState]:
+def _files(parts: dict[str, Part], paths: Layout) -> dict[str, FileState]:
     """Return the state of each observed path that is known. A path in neither list is one that could not be read."""
     rows = [line.split("|", 5) for line in parts["stat"].out.splitlines()] if "stat" in parts else []
     stat = {row[5]: row for row in rows if len(row) == 6}  # noqa: PLR2004 - the fields of the format
@@ -192,12 +226,12 @@ def _state(row: list[str], sha256: str, target: str | None) -> FileState | None:
         return None
 
 
-def _pairs(part: _Part | None, separator: str, *, swap: bool = False) -> list[tuple[str, str]]:
+def _pairs(part: Part | None, separator: str, *, swap: bool = False) -> list[tuple[str, str]]:
     pairs = [line.partition(separator) for line in part.out.splitlines()] if part else []
     return [(b, a) if swap else (a, b) for a, _, b in pairs]
 
 
-def _data(parts: dict[str, _Part], directory: FileState | None, paths: Layout) -> Maybe[DataDirectory]:
+def _data(parts: dict[str, Part], directory: FileState | None, paths: Layout) -> Maybe[DataDirectory]:
     if directory is None:
         return Unknown(f"{paths.data} could not be read")
     if directory.kind == "absent":
@@ -215,7 +249,7 @@ def _data(parts: dict[str, _Part], directory: FileState | None, paths: Layout) -
         return Unknown(f"{paths.guard}/wal could not be read: {error}")
 
 
-def _without_wal(content: tuple[str, ...], guard: _Part | None) -> DataDirectory:
+def _without_wal(content: tuple[str, ...], guard: Part | None) -> DataDirectory:
     if not content:
         return DataDirectory("empty")
     inside = tuple(f"member/{name}" for name in guard.out.splitlines() if name) if guard else ()

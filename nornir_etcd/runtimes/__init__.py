@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 class Runtime(Protocol):
     """How a runtime is asked: each script is POSIX sh, each parser takes what its script printed."""
 
+    tools: tuple[str, ...]  # commands that the scripts need
+
+    def ask_name(self) -> str:
+        """Return a command that asks the runtime what it is."""
+
     def list_containers(self) -> str:
         """Return a command that lists etcd's containers, dead ones included."""
 
@@ -22,7 +27,7 @@ class Runtime(Protocol):
         """Return a command that lists the images on the host."""
 
     def pull(self, image: str) -> str:
-        """Return a command that pulls an image."""
+        """Return a command that pulls an image and then lists the images on the host."""
 
     def await_container(self, known: Sequence[str], seconds: int) -> str:
         """Return a script that waits on the host until there is a container, even a dead one, that is not `known`."""
@@ -33,8 +38,14 @@ class Runtime(Protocol):
     def parse_containers(self, text: str) -> tuple[Container, ...]:
         """Return the containers, newest first. Raises ValueError on what is no such list."""
 
+    def parse_name(self, text: str) -> str:
+        """Return the runtime's own name for itself. Raises ValueError where it says none."""
+
     def parse_images(self, text: str) -> dict[str, str]:
         """Return image IDs by tag. Raises ValueError on what is no such list."""
+
+    def parse_digests(self, text: str) -> dict[str, frozenset[str]]:
+        """Return, by tag, the image's ID and its digests in registries. Raises ValueError on what is no such list."""
 
 
 _RUNTIMES: dict[str, Runtime] = {"containerd": Containerd()}

@@ -7,6 +7,7 @@ ends in the node's name as the kubelet knows it.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from nornir_etcd.observation import Container
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ETCD = "--name '^etcd$' --label io.kubernetes.pod.namespace=kube-system --label io.kubernetes.container.name=etcd"
+
+_NAME = re.compile(r"^RuntimeName: *(\S+)", re.MULTILINE)
 
 _AWAIT = """\
 until_=$(( $(date +%s) + {seconds} ))
@@ -31,6 +34,12 @@ done
 class Containerd:
     """The runtime `containerd`."""
 
+    tools: tuple[str, ...] = ("crictl",)
+
+    def ask_name(self) -> str:
+        """Return a command that asks the runtime what it is."""
+        return "crictl version"
+
     def list_containers(self) -> str:
         """Return a command that lists etcd's containers, dead ones included."""
         return f"crictl ps -a -o json {_ETCD}"
@@ -40,8 +49,8 @@ class Containerd:
         return "crictl images -o json"
 
     def pull(self, image: str) -> str:
-        """Return a command that pulls an image."""
-        return f"crictl pull '{image}'"
+        """Return a command that pulls an image and then lists the images on the host."""
+        return f"crictl pull '{image}' >&2 && {self.list_images()}"
 
     def await_container(self, known: Sequence[str], seconds: int) -> str:
         """Return a script that waits on the host until there is a container whose ID is not among `known`.
@@ -60,16 +69,39 @@ class Containerd:
         found = [_container(entry) for entry in _entries(text, "containers")]
         return tuple(sorted(found, key=lambda container: container.created_ns, reverse=True))
 
+    def parse_name(self, text: str) -> str:
+        """Return the runtime's own name for itself. Raises ValueError where it says none."""
+        found = _NAME.search(text)
+        if found is None:
+            raise ValueError(f"wanted a line RuntimeName, found {text[:60]!r}")
+        return found[1]
+
     def parse_images(self, text: str) -> dict[str, str]:
         """Return image IDs by tag. Raises ValueError on what is no such list."""
-        return {str(tag): str(entry.get("id", "")) for entry in _entries(text, "images") for tag in _tags(entry)}
+        return {
+            str(tag): str(entry.get("id", ""))
+            for entry in _entries(text, "images")
+            for tag in _listed(entry, "repoTags")
+        }
+
+    def parse_digests(self, text: str) -> dict[str, frozenset[str]]:
+        """Return, by tag, the image's ID and its digests in registries. Raises ValueError on what is no such list.
+
+        The ID is of one architecture; a registry's digest may be of the list that covers all of them.
+        """
+        found: dict[str, frozenset[str]] = {}
+        for entry in _entries(text, "images"):
+            digests = {str(digest).rpartition("@")[2] for digest in _listed(entry, "repoDigests")}
+            known = frozenset(digests | {str(entry.get("id", ""))}) - {""}
+            found |= dict.fromkeys(map(str, _listed(entry, "repoTags")), known)
+        return found
 
 
-def _tags(entry: dict[str, Any]) -> list[Any]:
-    tags = entry.get("repoTags") or []
-    if not isinstance(tags, list):
-        raise ValueError(f"wanted a list of tags, found {str(tags)[:60]!r}")  # noqa: TRY004 - a wrong answer, no wrong call
-    return tags
+def _listed(entry: dict[str, Any], key: str) -> list[Any]:
+    values = entry.get(key) or []
+    if not isinstance(values, list):
+        raise ValueError(f"wanted a list {key}, found {str(values)[:60]!r}")  # noqa: TRY004 - a wrong answer, no wrong call
+    return values
 
 
 def _entries(text: str, key: str) -> list[dict[str, Any]]:

@@ -81,6 +81,14 @@ class Settings(BaseModel):
     etcd_quota_backend_bytes: Annotated[int, BeforeValidator(values.whole_number(1048576, 2**63 - 1, "bytes"))] = Field(
         2147483648, description="Size in bytes at which etcd takes no more writes; at most 8 GiB is advised."
     )
+    # Six WAL segments of 64 MiB (SegmentSizeBytes, https://github.com/etcd-io/etcd/blob/v3.5.16/server/storage/wal/wal.go;
+    # --max-wals keeps 5, one is allocated ahead) and 128 MiB for snapshots.
+    etcd_free_data_bytes: Annotated[int, BeforeValidator(values.whole_number(1, 2**63 - 1, "bytes"))] = Field(
+        536870912, description="Bytes that must be free for the data directory when a member starts."
+    )
+    etcd_free_config_bytes: Annotated[int, BeforeValidator(values.whole_number(1, 2**63 - 1, "bytes"))] = Field(
+        16777216, description="Bytes that must be free for ca_dir and kube_base_dir; etcd's files take some 20 kB."
+    )
     etcd_snapshot_count: Annotated[int, BeforeValidator(values.whole_number(1, 2**63 - 1, "entries"))] = Field(
         10000, description="Committed entries after which a member snapshots its log."
     )

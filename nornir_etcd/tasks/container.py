@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from nornir_etcd.cluster import Cluster, Member
     from nornir_etcd.observation import ClusterObservation, Container, HostObservation
+    from nornir_etcd.runtimes import Runtime
 
 PULL_DEADLINE = 600.0
 """Seconds for an image of some 65 MB over a slow line."""
@@ -42,16 +43,36 @@ def pull_image(task: Task, cluster: Cluster, *, dry_run: bool | None = None) -> 
         cluster: the host's cluster.
         dry_run: overrides Nornir's own.
 
+    Returns:
+        As result the digests of the image; none in a dry run.
+
     Raises:
         RemoteError: the runtime could not pull it.
+        StepFailed: it says that it has, and does not list the image.
     """
     settings = cluster.member(task.host.name).settings
+    digests: frozenset[str] = frozenset()
     if not task.is_dry_run(dry_run):
-        script = runtime(settings.container_runtime).pull(settings.etcd_image)
-        run_script(
-            task.host, task.nornir.config, script, deadline=PULL_DEADLINE, purpose=f"pull of {settings.etcd_image}"
-        )
-    return Result(task.host, changed=True, diff=f"+ {settings.etcd_image}\n")
+        used = runtime(settings.container_runtime)
+        purpose = f"pull of {settings.etcd_image}"
+        script = used.pull(settings.etcd_image)
+        done = run_script(task.host, task.nornir.config, script, deadline=PULL_DEADLINE, purpose=purpose)
+        digests = _digests(task.host.name, settings.etcd_image, used, done.stdout.decode(errors="replace"))
+    return Result(task.host, changed=True, diff=f"+ {settings.etcd_image}\n", result=digests)
+
+
+def _digests(host: str, image: str, used: Runtime, listed: str) -> frozenset[str]:
+    try:
+        found = used.parse_digests(listed)
+        return found[image]
+    except (ValueError, KeyError) as error:
+        raise StepFailed(
+            "the image was pulled and is not listed",
+            host=host,
+            wanted=image,
+            found=str(error) if isinstance(error, ValueError) else ", ".join(sorted(found)) or "no image",
+            remedy="look at crictl images on the host",
+        ) from error
 
 
 def await_member(

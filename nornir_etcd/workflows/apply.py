@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nornir.core.exceptions import NornirSubTaskError
 
+from nornir_etcd.checks.preflight.image import REMEDY, difference, present
 from nornir_etcd.connections.etcd import CONNECTION_NAME
 from nornir_etcd.exceptions import NornirEtcdError
 from nornir_etcd.observe import observe
@@ -39,6 +40,7 @@ class Applied:
 
     steps: list[StepReport] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)  # hosts
+    images: dict[str, frozenset[str]] = field(default_factory=dict)  # digests of the wanted image, by host that has it
 
     def add(self, later: Applied) -> None:
         """Take in what became of a later plan of the same run."""
@@ -67,12 +69,17 @@ def apply(nr: Nornir, desired: Desired, plan: Plan, observation: ClusterObservat
         observation: the one that the plan was made from.
         announce: told of every boundary.
     """
-    applied = Applied()
+    applied = Applied(images=present(desired.cluster, observation))
     for wave in plan.waves:
         if applied.failed:
             _not_begun(applied, wave, announce, status=StepStatus.SKIPPED)
             continue
         announce("wave-started")
+        differing = difference(applied.images) if any(step.action in STARTS for step in wave) else ""
+        if differing:
+            error = f"{desired.cluster.name}: the image is not the same on all hosts: {differing}; {REMEDY}"
+            _not_begun(applied, wave, announce, status=StepStatus.FAILED, error=error)
+            continue
         if any(step.disruptive for step in wave):
             observation = observe(nr, desired.cluster)
             announce("observed")
@@ -147,6 +154,8 @@ def _on_hosts(  # noqa: PLR0913, PLR0917 - a wave, and what is known of its clus
             became = {"status": StepStatus.FAILED, "error": failed[name], "log": logs.get(name, [])}
         else:
             became = {"status": StepStatus.DONE, "seconds": results[name][0].result}
+            if step.action == "pull-image":
+                applied.images[name] = results[name][1].result  # of the task pull_image itself
         applied.steps.append(step_report(step, **({"diff": _diff(results[name])} | became)))
         if step.action not in ("issue-certificate", "await-member"):
             applied.changed.add(name)

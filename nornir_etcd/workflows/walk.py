@@ -14,12 +14,14 @@ from nornir.core import Nornir
 from nornir.core.inventory import Inventory
 from nornir.core.state import GlobalState
 
+from nornir_etcd.checks import preflight
 from nornir_etcd.checks.evidence import Evidence, evidence
 from nornir_etcd.events import Announcer
 from nornir_etcd.exceptions import NornirEtcdError
 from nornir_etcd.manifest import render
 from nornir_etcd.observe import observe
 from nornir_etcd.plan.planner import Desired, Difference, plan
+from nornir_etcd.plan.step import Plan
 from nornir_etcd.report.members import member_reports, road_notes
 from nornir_etcd.report.model import ClusterReport, Outcome, Report
 from nornir_etcd.tasks.certificates import store_of
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from nornir_etcd.cluster import Cluster
     from nornir_etcd.events import Events
     from nornir_etcd.observation import ClusterObservation
-    from nornir_etcd.plan.step import Plan
     from nornir_etcd.report.model import Finding
 
 logger = logging.getLogger(__name__)
@@ -183,17 +184,17 @@ def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
     now = datetime.now(tz=timezone.utc)
     manifests = {member.name: render(member, cluster, template=run.template) for member in cluster.members}
     desired = Desired(cluster, manifests, run.scope, run.runbook.allowed, now, run.accept_downtime)
-    observation = observe(nr, cluster)
+    observation = observe(nr, cluster, surroundings=bool(run.runbook.allowed))
     announce("observed")
     applied = Applied()
     for _ in range(MAX_ROUNDS):
-        planned = plan(desired, observation, content)
+        planned, found = _preflight(desired, observation, plan(desired, observation, content))
         announce("planned", status="refused" if planned.refusals else "")
         if run.dry_run and run.runbook.allowed:
-            return _report(cluster, run, planned, Applied([step_report(s) for s in planned.steps]), observation, [])
+            return _report(cluster, run, planned, Applied([step_report(s) for s in planned.steps]), observation, found)
         if planned.steps:
             applied.add(apply(nr, desired, planned, observation, announce))
-            content, observation = store.read(), observe(nr, cluster)
+            content, observation = store.read(), observe(nr, cluster, surroundings=planned.again)
             announce("observed")
         if not planned.again or applied.failed:
             break
@@ -201,7 +202,18 @@ def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
     seen = evidence(cluster, observation, issued, datetime.now(tz=timezone.utc))
     findings = [finding for check in run.runbook.checks for finding in check(seen)]
     announce("verified")
-    return _report(cluster, run, planned, applied, observation, findings)
+    return _report(cluster, run, planned, applied, observation, [*found, *findings])
+
+
+def _preflight(desired: Desired, observation: ClusterObservation, planned: Plan) -> tuple[Plan, list[Finding]]:
+    """Return the plan, refused where a host cannot bear it, and what preflight found; verify does nothing to a host."""
+    if not desired.allowed:
+        return planned, []
+    seen = evidence(desired.cluster, observation, {}, desired.now)
+    found = preflight.preflight(seen, preflight.concern(desired, planned))
+    if refusals := preflight.refusals(found):
+        return Plan(refusals=(*planned.refusals, *refusals)), found
+    return planned, found
 
 
 def _report(  # noqa: PLR0913, PLR0917 - what a cluster's report is made of

@@ -59,6 +59,8 @@ def test_the_defaults_are_the_roles() -> None:
         "etcd_via": "auto",
         "etcd_initial_cluster_token": "etcd-example",
         "etcd_quota_backend_bytes": 2147483648,
+        "etcd_free_data_bytes": 536870912,
+        "etcd_free_config_bytes": 16777216,
         "etcd_snapshot_count": 10000,
         "etcd_heartbeat_interval": 100,
         "etcd_election_timeout": 1000,

@@ -191,7 +191,7 @@ def test_a_known_id_is_known_whole_and_not_as_a_part_of_another(tmp_path: Path) 
 
 
 def test_an_image_is_quoted_and_the_log_is_read_from_stderr() -> None:
-    assert CONTAINERD.pull("reg/etcd:1") == "crictl pull 'reg/etcd:1'"
+    assert CONTAINERD.pull("reg/etcd:1") == "crictl pull 'reg/etcd:1' >&2 && crictl images -o json"
     assert CONTAINERD.last_lines("abc", 20) == "crictl logs --tail 20 'abc' 2>&1"
 
 

@@ -1,0 +1,79 @@
+"""Preflight: can the hosts bear what the plan would do to them? Pure: an observation and a plan in, findings out.
+
+It stands with the checks since it decides nothing but findings; the walk turns those that are critical into refusals.
+Only hosts that the plan works on are held to it: files need tools, space and a file system that takes them; a member
+that is to start needs all. So a healthy cluster on which nothing differs is never refused for what does not matter
+then. The clocks are looked at in any case, and are critical only where something is to be done. A plan that is refused
+names no hosts; then all hosts that may change are looked at, so that every reason comes out in one run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nornir_etcd.checks.preflight import clock, host, image, kubelet, network
+from nornir_etcd.report.model import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nornir_etcd.checks.evidence import Evidence
+    from nornir_etcd.plan.planner import Desired
+    from nornir_etcd.plan.step import Plan
+    from nornir_etcd.report.model import Finding
+
+_CONTROLLER = ("make-ca", "issue-client", "issue-certificate")
+"""Actions that touch no host."""
+
+
+@dataclass(frozen=True)
+class Concern:
+    """What a plan does to hosts, by name."""
+
+    written: frozenset[str]  # files are placed, or more
+    started: frozenset[str]  # a member is prepared, started or waited for
+
+
+def concern(desired: Desired, plan: Plan) -> Concern:
+    """Return what the plan does to hosts; where it is refused, what it might have done."""
+    if plan.refusals:
+        return Concern(desired.scope, desired.scope if "manifests" in desired.allowed else frozenset())
+    written = frozenset(step.host for step in plan.steps if step.action not in _CONTROLLER)
+    started = frozenset(step.host for step in plan.steps if step.action not in (*_CONTROLLER, "place-files"))
+    return Concern(written, started)
+
+
+def preflight(seen: Evidence, concerned: Concern) -> list[Finding]:
+    """Return the findings in a fixed order: by member, then those on the members together."""
+    return list(_findings(seen, concerned))
+
+
+def refusals(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Return why nothing may be done on the hosts: one line for each critical finding."""
+    return tuple(
+        f"{one.subject}: {one.message} ({one.code}); {one.remedy}"
+        for one in findings
+        if one.severity is Severity.CRITICAL
+    )
+
+
+def _findings(seen: Evidence, concerned: Concern) -> Iterator[Finding]:
+    for member in seen.cluster.members:
+        if seen.host(member.name).error is not None:
+            continue  # the plan says that it cannot be asked
+        starts = member.name in concerned.started
+        yield clock.check(seen, member, acts=bool(concerned.written))
+        if member.name in concerned.written:
+            yield host.tools(seen, member)
+            yield host.writable(seen, member, starts=starts)
+            yield host.space(seen, member, starts=starts)
+        if starts:
+            yield host.runtime(seen, member)
+            yield kubelet.runs(seen, member)
+            yield kubelet.folder(seen, member)
+            yield network.ports(seen, member)
+        if concerned.started and len(seen.cluster.members) > 1:
+            yield network.peers(seen, member, concerned.started)
+    if concerned.started:
+        yield image.check(seen, concerned.started)
