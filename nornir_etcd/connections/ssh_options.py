@@ -65,6 +65,11 @@ def find_problems(hostname: str | None, platform: str | None, extras: dict[str, 
         problems.append(f"{where}.{name} is no option of netmiko{hint}")
     if not isinstance(extras.get("ssh_strict", True), bool):
         problems.append(f"{where}.ssh_strict is {extras['ssh_strict']!r}, must be true or false")
+    problems += [
+        f"{where}.{name} is no text: put it in quotes"  # and is not shown
+        for name in ("secret", "passphrase")
+        if not isinstance(extras.get(name) or "", str)
+    ]
     alternative = extras.get("alt_key_file")
     if extras.get("alt_host_keys") and not alternative:
         problems.append(f"{where}.alt_host_keys is set without alt_key_file")

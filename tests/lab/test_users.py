@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from nornir.core.configuration import Config
+from nornir.core.inventory import ConnectionOptions, Host
+from nornir.core.plugins.connections import ConnectionPluginRegister
 
+from nornir_etcd.connections.ssh import CONNECTION_NAME, EtcdSsh
+from nornir_etcd.exceptions import CommandTimeout, ConnectionLost
+from nornir_etcd.remote.exec import run_script
+from nornir_etcd.remote.items import WriteFile
+from nornir_etcd.remote.push import push
 from tests.lab.workspace import ETCDCTL, MANIFEST, Workspace
+from tests.unit.test_passwords import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +88,19 @@ class Users:
 
 
 @pytest.fixture
+def by_sudo(users: Users) -> Iterator[tuple[Host, Config]]:
+    """The first host as a user whose sudo wants a password sees it, with a pty of sudo's own (Debian's default)."""
+    users.add("node-1", sudo="ALL")
+    users.lab.run("node-1", f"echo 'Defaults:{USER} use_pty' >>/etc/sudoers.d/lab")
+    extras = {"key_file": str(users.key), "alt_key_file": str(users.lab.known_hosts), "secret": PASSWORD}
+    ConnectionPluginRegister.register(CONNECTION_NAME, EtcdSsh)
+    options = {"netmiko": ConnectionOptions(extras=extras)}
+    host = Host("node-1", hostname=users.lab.nodes[0].address, username=USER, connection_options=options)
+    yield host, Config()
+    host.close_connections()
+
+
+@pytest.fixture
 def users(fresh_lab: Lab, tmp_path: Path) -> Iterator[Users]:
     if missing := [name for name in ("sudo", *SHELLS.values()) if shutil.which(name) is None]:
         pytest.skip(f"not installed: {', '.join(missing)}; .ci/packages installs them")
@@ -117,7 +141,7 @@ def test_sudo_with_a_password_deploys_and_tells_the_password_nobody(
     for node in NODES:
         users.add(node, sudo="ALL")
     users.lab.run("node-3", "echo 'Defaults !use_pty, timestamp_timeout=5' >>/etc/sudoers.d/lab")
-    by_variable = {"secret": "", "data": {"etcd_sudo_password_env": "LAB_SUDO_PASSWORD"}}
+    by_variable = {"secret": None, "data": {"etcd_sudo_password_env": "LAB_SUDO_PASSWORD"}}
     users.inventory({"node-1": by_variable}, secret=PASSWORD)
     refused = users.workspace.deploy(code=3)
     assert "wanted it in the environment variable LAB_SUDO_PASSWORD" in " ".join(refused.cluster["refusals"])
@@ -130,6 +154,21 @@ def test_sudo_with_a_password_deploys_and_tells_the_password_nobody(
         logged = users.lab.run(node, "grep -rlF 'NOT SHOWN' /var/log /etc/kubernetes /tmp || true").stdout
         assert logged == ""
     assert users.workspace.deploy().cluster["outcome"] == "unchanged"
+
+
+def test_a_password_asked_for_on_the_terminal_is_every_hosts(users: Users) -> None:
+    for node in NODES:
+        users.add(node, sudo="ALL")
+    users.inventory()
+    directory = users.workspace.directory
+    terminal = Terminal(directory, "deploy", "-K", "--output", "report.json")
+    terminal.read_until(b"Password for sudo")
+    os.write(terminal.controller, f"{PASSWORD}\n".encode())
+    assert terminal.ended() == 0, terminal.shown.decode()
+    terminal.close()
+    told = [terminal.shown.decode(), (directory / "nornir.log").read_text(), (directory / "report.json").read_text()]
+    assert not [text for text in told if PASSWORD in text]
+    assert users.workspace.deploy(code=3).cluster["outcome"] == "refused"  # it was kept nowhere
 
 
 def test_what_keeps_a_user_from_root_is_told_apart(users: Users) -> None:
@@ -243,3 +282,35 @@ def test_a_jump_host_carries_trust_and_a_deploy(users: Users, tmp_path: Path) ->
     for node in NODES[1:]:
         came = users.lab.run(node, f"grep 'Accepted publickey for {USER}' /var/log/sshd.log").stdout
         assert {line.split(" from ")[1].split()[0] for line in came.splitlines()} == {jump}
+
+
+def test_a_deadline_ends_what_sudo_runs_and_streams_stay_binary(users: Users, by_sudo: tuple[Host, Config]) -> None:
+    host, config = by_sudo
+    content = bytes(range(256)) * 4000
+    done = run_script(host, config, "id -u >&2; cat; exit 5", payload=content, deadline=20, check=False)
+    assert (done.exit_status, done.stderr, done.stdout == content) == (5, b"0\n", True)
+    with pytest.raises(CommandTimeout):
+        run_script(host, config, "sleep 4321 & sleep 4322", deadline=1)
+    assert users.lab.run("node-1", "pgrep -f 'sleep 432[12]$' || true").stdout == ""
+    logged = users.lab.run("node-1", "grep -c 'Accepted publickey for operator-1' /var/log/sshd.log").stdout
+    assert run_script(host, config, "echo on", deadline=20).stdout == b"on\n"
+    again = users.lab.run("node-1", "grep -c 'Accepted publickey for operator-1' /var/log/sshd.log").stdout
+    assert logged == again
+
+
+def test_a_push_by_sudo_whose_session_breaks_changes_nothing(users: Users, by_sudo: tuple[Host, Config]) -> None:
+    host, config = by_sudo
+    users.lab.run("node-1", "mkdir -m 700 /etc/kubernetes/pushed; echo old >/etc/kubernetes/pushed/a")
+    strike = (
+        "for i in $(seq 600); do [ -e /etc/kubernetes/pushed/.nornir-etcd-*-2 ] && break; sleep 0.02; done; "
+        f"pkill -KILL -f 'sshd: {USER}'"
+    )
+    folder = "/etc/kubernetes/pushed"
+    items = [WriteFile(f"{folder}/a", b"new", 0o600), WriteFile(f"{folder}/b", bytes(64_000_000), 0o600)]
+    with ThreadPoolExecutor(1) as pool:
+        breaker = pool.submit(users.lab.run, "node-1", strike, check=False)
+        with pytest.raises(ConnectionLost):
+            push(host, config, items, deadline=60)
+        breaker.result()
+    left = "for i in $(seq 200); do ls -A /etc/kubernetes/pushed | grep -q nornir || break; sleep 0.05; done"
+    assert users.lab.run("node-1", f"{left}; ls -A {folder}; cat {folder}/a").stdout == "a\nold\n"

@@ -62,6 +62,12 @@ class Terminal:
         while not self.shown.endswith(b"\0end\0"):
             self.shown += os.read(self.controller, 4096)
 
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.controller)
+        os.close(self.end)
+
     @property
     def echoes(self) -> bool:
         return bool(termios.tcgetattr(self.end)[3] & termios.ECHO)
@@ -71,10 +77,7 @@ class Terminal:
 def terminal(workspace: Path) -> Iterator[Terminal]:
     made = Terminal(workspace, "verify", "--ask-sudo-password", "--output", "report.json")
     yield made
-    made.process.kill()
-    made.process.wait()
-    os.close(made.controller)
-    os.close(made.end)
+    made.close()
 
 
 def test_a_password_is_asked_for_once_and_shown_nowhere(terminal: Terminal, workspace: Path) -> None:

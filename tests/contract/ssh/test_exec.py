@@ -16,7 +16,7 @@ import pytest
 from nornir_etcd.connections.ssh import connect
 from nornir_etcd.exceptions import CommandFailed, CommandMissing, CommandTimeout, ConnectionLost, RemoteError
 from nornir_etcd.remote.exec import _stream, run_script
-from nornir_etcd.remote.privilege import AS_LOGIN
+from nornir_etcd.remote.privilege import AS_LOGIN, by_sudo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -181,14 +181,26 @@ def test_a_channel_leaves_no_file_descriptor(on_host: Run) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
+SUDO = """#!/bin/sh
+# Wants no password and leaves its line on stdin, as sudo does with NOPASSWD.
+while [ "$1" != sh ]; do shift; done
+exec "$@"
+"""
+WAYS = {"as login": AS_LOGIN, "sudo": by_sudo(None, ""), "sudo with a password": by_sudo("!$(exit 9)'\"", "0f" * 16)}
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox", "zsh", "fish", "tcsh"])
-def test_every_login_shell_runs_the_command_line(shell: str) -> None:
+def test_every_login_shell_runs_the_command_line(shell: str, way: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
-    command = [shell, *(["sh"] if shell == "busybox" else []), "-c", AS_LOGIN.command]
-    stream = _stream("printf '%s\\n' \"it's $(take 3 2>/dev/null)\"; cat", b"abc" + BINARY)
+    (tmp_path / "sudo").write_text(SUDO)
+    (tmp_path / "sudo").chmod(0o755)
+    command = [shell, *(["sh"] if shell == "busybox" else []), "-c", WAYS[way].command]
+    stream = WAYS[way].lead + _stream("printf '%s\\n' \"it's $(take 3 2>/dev/null)\"; cat", b"abc" + BINARY)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(  # noqa: S603 - the shell under test
-        command, input=stream, capture_output=True, timeout=20, check=True
+        command, input=stream, capture_output=True, timeout=20, check=True, env=environment
     )
     assert done.stdout.partition(b"=\n")[2] == b"it's abc\n" + BINARY
 

@@ -62,6 +62,8 @@ def test_a_host_without_an_address_is_reached_by_its_name() -> None:
         (None, {"alt_key_file": "/nowhere"}, "alt_key_file /nowhere does not exist"),
         (None, {"alt_host_keys": True}, "alt_host_keys is set without alt_key_file"),
         (None, {"use_keys": True}, "use_keys is set without key_file"),
+        (None, {"secret": 4321}, "secret is no text: put it in quotes"),
+        (None, {"passphrase": [1]}, "passphrase is no text: put it in quotes"),
     ],
 )
 def test_a_wrong_option_is_named_with_its_value(platform: str | None, extras: dict[str, Any], problem: str) -> None:
