@@ -31,9 +31,9 @@ class Subject:
     def __init__(self, lab: Lab, directory: Path) -> None:
         self.lab = lab
         self.directory = directory
-        hosts: dict[str, dict[str, Any] | None] = {
-            node.name: {"deploy_name": f"cluster-{count // MEMBERS}"} for count, node in enumerate(lab.nodes)
-        }
+        names = {node.name: f"cluster-{count // MEMBERS}" for count, node in enumerate(lab.nodes)}
+        self.clusters = list(dict.fromkeys(names.values()))
+        hosts: dict[str, dict[str, Any] | None] = {name: {"deploy_name": cluster} for name, cluster in names.items()}
         lab.write_inventory(directory, hosts=hosts)
 
     def forget(self) -> None:
