@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nornir import InitNornir
-from nornir.core.configuration import Config
+from nornir.core.configuration import InventoryConfig
 from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -85,10 +85,11 @@ def init_nornir(path: Path) -> Nornir:
     """
     if not path.is_file():
         raise InventoryError(f"{path}: wanted Nornir's configuration, found no such file; name one with --config")
-    if not isinstance(_yaml(path, "utf-8"), dict):
+    content = _yaml(path, "utf-8")
+    if not isinstance(content, dict):
         raise InventoryError(f"{path}: wanted a mapping, Nornir's configuration, found something else or nothing")
     try:
-        config = Config.from_file(str(path)).inventory
+        config = InventoryConfig(**content.get("inventory", {}))
         faults = list(_faults(config.options)) if config.plugin == "SimpleInventory" else []
         nr = None if faults else InitNornir(config_file=str(path))
     except Exception as error:
