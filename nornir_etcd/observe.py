@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SURVEY_DEADLINE = 60.0
-"""Seconds for the one command that reads a host; it takes well under one on a host that is not in trouble."""
+SURVEY_DEADLINE = 30.0
+"""Seconds for the one command that reads a host. It takes well under one on a host that is not in trouble, and crictl
+gives a runtime that does not answer 2 s by itself. All hosts of a cluster wait for the one that hangs."""
 PORT_TIMEOUT = 3.0
 LOOK_TIMEOUT = 1.5
 """Seconds for the look that decides `etcd_via: auto`: a packet that was lost is sent again after 1 s (RFC 6298)."""

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     import paramiko
 
 
+SILENCE = 20
+"""Seconds after which a host that acknowledges nothing is given up: it lost its power or its network. One that is only
+busy acknowledges all the same, since its kernel does."""
+PROBE_AFTER, PROBE_EVERY = 5, 5  # seconds; asks a silent host for a sign of life
+
+
 class PromptSocket(socket.socket):
     """A TCP socket that acknowledges at once what it receives.
 
@@ -37,6 +43,7 @@ def open_socket(address: str, port: int, timeout: float) -> PromptSocket:
 
     Returns:
         A connected socket with TCP_NODELAY set, without which the handshake waits 40 ms for delayed acknowledgements.
+        It breaks when the other end is silent for `SILENCE` seconds.
 
     Raises:
         OSError: as `socket.create_connection` raises it.
@@ -44,6 +51,11 @@ def open_socket(address: str, port: int, timeout: float) -> PromptSocket:
     plain = socket.create_connection((address, port), timeout=timeout)
     prompt = PromptSocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
     prompt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # tcp(7): the user time-out covers unacknowledged data, and with keep-alive on a connection that waits for the host.
+    prompt.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    prompt.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_AFTER)
+    prompt.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_EVERY)
+    prompt.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE * 1000)
     return prompt
 
 

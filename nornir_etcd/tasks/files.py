@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from nornir_etcd.remote.items import Item
     from nornir_etcd.signers.local import StoreContent
 
-PUSH_DEADLINE = 60.0
-"""Seconds for one push of some 10 KB."""
+PUSH_DEADLINE = 30.0
+"""Seconds for one push of some 10 KB. A disk that is slower than that is none for etcd, which elects a new leader when
+a write of its log takes a second."""
 
 
 def place_files(
