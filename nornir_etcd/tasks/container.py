@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,9 @@ PULL_DEADLINE = 600.0
 """Seconds for an image of some 65 MB over a slow line."""
 LOG_LINES = 400
 """Lines that are read of a log: more than etcd's whole usage text, which it prints after naming a flag it refuses."""
-SHOWN_HEAD, SHOWN_TAIL = 3, 17
+SHOWN_HEAD, SHOWN_GRAVE, SHOWN_TAIL = 3, 3, 17
+_GRAVE = re.compile(r'"level":"(?:error|dpanic|panic|fatal)"')
+"""etcd's log is zap's JSON (--log-format=json is the default)."""
 LOG_DEADLINE = 15.0
 HEALTH_PAUSE = 0.1
 """Seconds between looks at the member; an election takes one to two."""
@@ -179,5 +182,8 @@ def container_log(task: Task, cluster: Cluster) -> Result:
 def _telling(lines: list[str]) -> list[str]:
     if len(lines) <= SHOWN_HEAD + SHOWN_TAIL:
         return lines
-    head = [*lines[:SHOWN_HEAD], "..."] if len(lines) < LOG_LINES else []
-    return [*head, *lines[-SHOWN_TAIL:]]
+    before, tail = lines[:-SHOWN_TAIL], lines[-SHOWN_TAIL:]
+    head = before[:SHOWN_HEAD] if len(lines) < LOG_LINES else []
+    grave = [line for line in before[len(head) :] if _GRAVE.search(line)][-SHOWN_GRAVE:]
+    # Of a panic the end is the stack, and the reason stands before it.
+    return [*head, *(["..."] if head else []), *grave, *(["..."] if grave else []), *tail]
