@@ -36,7 +36,7 @@ _FOLDER = re.compile(r"(/[^|]*)\|(yes|no)\|(/.*)")
 _FREE = re.compile(r".*?\s\d+\s+-?\d+\s+(-?\d+)\s+(?:\d+%|-)\s+(/.*)")
 _SECONDS = re.compile(r"(\d{1,12})(?:\.(\d{1,9}))?")
 _IPV4_BYTES = 4
-_SILENT = re.compile("timed out|timeout|no route to host|unreachable|network is down", re.IGNORECASE)
+_SILENT = re.compile("timed out|no route to host|is unreachable|network is down", re.IGNORECASE)
 _KILLED = (124, 137, 143)  # of `timeout`, or of what it ended
 
 

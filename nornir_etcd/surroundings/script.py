@@ -103,7 +103,7 @@ configured() {
     before="^\(.*[{,]\)\{0,1\}[[:space:]]*[\"']\{0,1\}"
     after="[\"']\{0,1\}[[:space:]]*:[[:space:]]*[\"']\{0,1\}"
     sed -n "s/${before}staticPodPath$after\([^\"',}#]*\).*/\2/p" "$@" |
-        { last=; while read -r value; do last=$value; done; printf '%s' "$last"; }
+        { last=; while read -r value || [ -n "$value" ]; do last=$value; done; printf '%s' "$last"; }
 }
 ports() {
     [ -r /proc/net/tcp ] || return 2
@@ -157,8 +157,19 @@ peers() {
 }
 probe() {
     if [ "$tool" = bash ]; then said=$(timeout @seconds@ bash -c ': <"/dev/tcp/$1/@peer_port@"' bash "$1" 2>&1)
-    else said=$(timeout @seconds@ nc -z -v -w @seconds@ "$1" @peer_port@ 2>&1); fi
+    else said=$(connect "$1" 2>&1); fi
     printf '%s|%s|%s\n' "$1" "$?" "$said"
+}
+connect() {
+    said=$(timeout @seconds@ nc -z -v -w @seconds@ "$1" @peer_port@ 2>&1)
+    code=$?
+    case $said in *'invalid option'*)  # busybox: its nc stays where it has connected, and says why where it has not
+        said=$(timeout 3 nc -w @seconds@ "$1" @peer_port@ 2>&1 >/dev/null)
+        code=$?
+        [ -n "$said" ] || code=0 ;;
+    esac
+    printf '%s' "$said"
+    return "$code"
 }
 """
 

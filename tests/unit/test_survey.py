@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from nornir_etcd.survey import parse_survey, survey_script
 from tests.unit.test_walmeta import wal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
 RECORDED = Path(__file__).parents[1] / "data" / "crictl"
 CONTAINERD = runtime("containerd")
@@ -45,6 +46,9 @@ class Tree:
     containers: str = "cat ps-all.json"
     images: str = "cat images.json"
     crictl: bool = True
+    version: str = "cat version.txt"
+    peers: Sequence[str] | None = None
+    before: str = "/nowhere"  # a folder of commands that are found first
 
     @property
     def paths(self) -> Layout:
@@ -94,22 +98,24 @@ class Tree:
             cat = shutil.which("cat")
             answers = "\n".join(
                 f"*' {name} '*) {command.replace('cat ', f'{cat} {RECORDED}/')};;"
-                for name, command in (("ps", self.containers), ("images", self.images))
+                for name, command in (("ps", self.containers), ("images", self.images), ("version", self.version))
             )
             self.write(f"{tools}/crictl", f'#!/bin/sh\ncase " $* " in\n{answers}\nesac\n'.encode(), 0o755)
         done = subprocess.run(  # noqa: S603 - shells of this machine
-            [*command_of(self.shell), survey_script(self.paths, CONTAINERD, TOKEN)],
+            [*command_of(self.shell), survey_script(self.paths, CONTAINERD, TOKEN, peers=self.peers)],
             capture_output=True,
             timeout=30,
             check=False,
-            env={"PATH": str(tools), "LC_ALL": "C"},
+            env={"PATH": f"{self.before}:{tools}", "LC_ALL": "C"},
         )
         assert done.stderr == b""
         return done.stdout
 
     def survey(self) -> HostObservation:
         """Return what the host said."""
-        return parse_survey("node-1", self.output(), TOKEN, self.paths, CONTAINERD)
+        began, output = time.time(), self.output()
+        asked = (began, time.time())
+        return parse_survey("node-1", output, TOKEN, self.paths, CONTAINERD, peers=self.peers, asked=asked)
 
 
 def command_of(shell: str) -> list[str]:
