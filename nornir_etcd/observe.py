@@ -143,13 +143,13 @@ def _look(host: Host, config: Config, member: Member, through: Tunnel | None) ->
 
 
 def _port(address: str, port: int, timeout: float, dial: tls.Dial) -> tuple[Maybe[bool], Maybe[bytes]]:
-    """Return whether a port is open, and the certificate served there."""
+    """Return whether a port is open, for which it has `timeout` seconds, and the certificate served there."""
     is_open = _maybe(lambda: tls.port_open(address, port, timeout=timeout, dial=dial))
     if isinstance(is_open, Unknown):
         return is_open, is_open
     if not is_open:
         return False, Unknown(f"port {port} refuses connections")
-    return True, _maybe(lambda: tls.served_certificate(address, port, timeout=timeout, dial=dial))
+    return True, _maybe(lambda: tls.served_certificate(address, port, timeout=PORT_TIMEOUT, dial=dial))
 
 
 def etcd_client(host: Host, config: Config, member: Member) -> MultiEndpointEtcd3Client:
@@ -255,6 +255,8 @@ def _ask_through_ssh(
         if cluster.member(name).settings.etcd_via == "ssh" and (error := hosts[name].error) is not None
     }
     chosen = nr.filter(filter_func=lambda host: host.name in waiting and hosts[host.name].error is None)
+    for host in chosen.inventory.hosts.values():
+        _reroute(host, nr.config)
     if chosen.inventory.hosts:
         again = chosen.run(task=observe_endpoint, severity_level=logging.DEBUG, cluster=cluster)
         found |= _collect_endpoints(again)

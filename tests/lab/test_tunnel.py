@@ -24,7 +24,7 @@ FILTER = """nft -f - <<'END'
 table ip cutoff {{
     chain inbound {{
         type filter hook input priority 0;
-        ip saddr {controller} tcp dport {{ 2379, 2380 }} drop
+        ip saddr {controller} tcp dport {{ {ports} }} drop
     }}
 }}
 END"""
@@ -41,12 +41,12 @@ def workspace(fresh_lab: Lab, tmp_path: Path) -> Workspace:
 
 
 @contextmanager
-def cut_off(lab: Lab) -> Iterator[None]:
-    """Drop what the controller, and nobody else, sends to etcd's ports of every host."""
+def cut_off(lab: Lab, ports: str = "2379, 2380") -> Iterator[None]:
+    """Drop what the controller, and nobody else, sends to these ports of every host."""
     controller = f"{lab.nodes[0].address.rpartition('.')[0]}.1"
     try:
         for node in NODES:
-            lab.run(node, FILTER.format(controller=controller))
+            lab.run(node, FILTER.format(controller=controller, ports=ports))
         yield
     finally:
         for node in NODES:
@@ -129,6 +129,11 @@ def test_through_ssh_all_is_as_it_is_directly_and_what_sshd_forbids_is_unknown(w
     assert severities(through) == severities(workspace.verify())
     assert {tuple(sorted(one)) for one in severities(through).values()} == {("ok",)}
     assert {one["evidence"]["via"] for one in through.findings("client.unreachable", "ok")} == {"ssh"}
+
+    with cut_off(workspace.lab, "2380"):
+        peers = workspace.verify()
+    assert {tuple(sorted(one)) for one in severities(peers).values()} == {("ok",)}
+    assert {one["evidence"]["via"] for one in peers.findings("peer.unreachable", "ok")} == {"ssh"}
 
     before = handshakes(workspace.lab)
     rolled = workspace.deploy("--set", "etcd_via=ssh", *CHANGE)
