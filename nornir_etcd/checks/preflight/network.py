@@ -63,8 +63,8 @@ def _owner(listener: Listener) -> str:
 def peers(seen: Evidence, member: Member, started: frozenset[str]) -> Finding:
     """Check, as the host itself saw it, that it reaches the peer port of every other member.
 
-    A refused connection shows that the way is open and nobody listens yet; it is a fault where the controller does
-    reach that port. A firewall that answers in place of the host with a reset looks the same.
+    A refused connection shows that the way is open and nobody listens yet; it is a fault where that member serves. A
+    firewall that answers in place of the host with a reset looks the same before a bootstrap.
     """
     asked = Check("preflight.peer", member.name)
     probes = surroundings(seen.observation, member).peers
@@ -77,7 +77,7 @@ def peers(seen: Evidence, member: Member, started: frozenset[str]) -> Finding:
     blocked = [
         f"{other.name} ({other.peer_url})"
         for other, probe in found
-        if probe == "silent" or (probe == "refused" and seen.endpoint(other.name).peer_port is True)
+        if probe == "silent" or (probe == "refused" and other.name in seen.state.healthy)
     ]
     if blocked:
         return asked.critical(
