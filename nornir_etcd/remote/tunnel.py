@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import select
-import shutil
 import socket
-import tempfile
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import paramiko
@@ -17,11 +12,11 @@ from nornir_etcd.cluster import url_host
 from nornir_etcd.connections.ssh import CONNECTION_NAME as SSH
 from nornir_etcd.connections.ssh import connect
 from nornir_etcd.connections.ssh_transport import Transport
-from nornir_etcd.exceptions import ConnectionLost, EtcdUnreachable, NornirEtcdError, RemoteError
+from nornir_etcd.exceptions import ConnectionLost, NornirEtcdError, RemoteError
+from nornir_etcd.remote.link import Link
+from nornir_etcd.remote.listener import Listener
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from nornir.core.configuration import Config
     from nornir.core.inventory import Host
     from nornir.core.plugins.connections import ConnectionPlugin
@@ -31,11 +26,8 @@ CONNECTION_NAME = "etcd_tunnel"
 DIAL_TIMEOUT = 2.0
 """Seconds to connect from the host to etcd on it; more would only outlive gRPC's own attempt."""
 
-_CHUNK = 32 * 1024
-_BACKLOG = 16
 _CLOSE_SECONDS = 2.0
 _PROHIBITED = 1  # SSH_OPEN_ADMINISTRATIVELY_PROHIBITED, RFC 4254, 5.1
-_FOLDERS: set[str] = set()
 
 
 class Tunnel:
@@ -55,8 +47,8 @@ class Tunnel:
         self._config = config
         # paramiko keeps the reason of a refused channel for the transport, not for the channel: one at a time.
         self._opening = threading.Lock()
-        self._links: set[_Link] = set()
-        self._listener: _Listener | None = None
+        self._links: set[Link] = set()
+        self._listener: Listener | None = None
         self._closed = False
 
     @property
@@ -107,7 +99,7 @@ class Tunnel:
         connect(self._host, self._config)
         if self._listener is None:
             name = f"{address}:{port}"  # so that gRPC's errors, which have the target, tell where it leads
-            self._listener = _Listener(name, lambda own: self._join(own, address, port, DIAL_TIMEOUT))
+            self._listener = Listener(name, lambda own: self._join(own, address, port, DIAL_TIMEOUT))
         return self._listener.target
 
     def trouble(self) -> NornirEtcdError | None:
@@ -141,7 +133,7 @@ class Tunnel:
             if self._closed:
                 raise _lost(self._host, address, port)
             far = self._channel(address, port, timeout)
-            link = _Link(own, far, self._links.discard)
+            link = Link(own, far, self._links.discard)
             self._links.add(link)
         link.start()
 
@@ -164,114 +156,6 @@ class Tunnel:
         return channel
 
 
-class _Link:
-    """One connection: a socket here, a channel there, and a thread for each direction. It ends when either end does."""
-
-    def __init__(self, near: socket.socket, far: paramiko.Channel, forget: Callable[[_Link], None]) -> None:
-        self._near = near
-        self._far = far
-        self._forget = forget
-        self._up = threading.Thread(target=self._carry, args=(near.recv, far.sendall), daemon=True, name="tunnel-up")
-        self._down = threading.Thread(target=self._come_down, daemon=True, name="tunnel-down")
-
-    def start(self) -> None:
-        self._up.start()
-        self._down.start()
-
-    def join(self, timeout: float) -> None:
-        self._down.join(timeout)
-
-    def close(self) -> None:
-        """End both directions. A thread that waits for either end wakes up."""
-        self._far.close()
-        with contextlib.suppress(OSError):  # the other end has gone before
-            self._near.shutdown(socket.SHUT_RDWR)
-
-    def _carry(self, receive: Callable[[int], bytes], send: Callable[[bytes], object]) -> None:
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # one end has gone
-            while data := receive(_CHUNK):
-                send(data)
-        self.close()
-
-    def _come_down(self) -> None:
-        self._carry(self._far.recv, self._near.sendall)
-        self._up.join()
-        self._near.close()
-        self._forget(self)
-
-
-class _Listener:
-    """A Unix socket in a folder of its own, and the thread that accepts there.
-
-    Args:
-        name: of the socket.
-        join: carries an accepted socket to the host.
-    """
-
-    trouble: NornirEtcdError | None = None
-
-    def __init__(self, name: str, join: Callable[[socket.socket], None]) -> None:
-        self._name = name
-        self._join = join
-        self._folder = tempfile.mkdtemp(prefix="nornir-etcd-")  # 0700
-        _FOLDERS.add(self._folder)
-        self._path = str(Path(self._folder, name))
-        self._socket = socket.socket(socket.AF_UNIX)
-        try:
-            self._socket.bind(self._path)
-        except OSError as cause:
-            self._remove()
-            raise RemoteError(
-                f"no socket for the tunnel in {self._folder}",
-                wanted="a folder for temporary files that can hold a Unix socket",
-                found=cause.strerror or str(cause),
-                remedy="set TMPDIR to another one, with a short path",
-            ) from cause
-        Path(self._path).chmod(0o600)
-        self._socket.listen(_BACKLOG)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True, name="tunnel")
-        self._thread.start()
-
-    @property
-    def target(self) -> str:
-        return f"unix:{self._path}"
-
-    def close(self) -> None:
-        self._closing.set()
-        # A close does not wake a thread that waits in accept, a connection does.
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as bell:
-            bell.settimeout(_CLOSE_SECONDS)
-            bell.connect(self._path)
-        self._thread.join(DIAL_TIMEOUT + _CLOSE_SECONDS)
-        self._remove()
-
-    def _remove(self) -> None:
-        self._socket.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        _FOLDERS.discard(self._folder)
-
-    def _serve(self) -> None:
-        while not self._closing.is_set():
-            own, _ = self._socket.accept()
-            if self._closing.is_set() or _has_gone(own):
-                own.close()
-                continue
-            try:
-                self._join(own)
-                self.trouble = None
-            except ConnectionRefusedError:
-                self.trouble = EtcdUnreachable(
-                    f"etcd at {self._name}",
-                    found="connection refused on the host",
-                    remedy="check that etcd runs and listens there",
-                )
-                own.close()
-            except NornirEtcdError as error:
-                self.trouble = error
-                own.close()
-
-
 def open_tunnel(host: Host, config: Config) -> Tunnel:
     """Return the host's tunnel, made where there is none. It is closed with the host's connections.
 
@@ -289,19 +173,6 @@ def open_tunnel(host: Host, config: Config) -> Tunnel:
 def opened_tunnel(host: Host) -> Tunnel | None:
     """Return the host's tunnel, or None where none has been made."""
     return cast("Tunnel | None", host.connections.get(CONNECTION_NAME))
-
-
-def remove_folders() -> None:
-    """Remove the folders of all tunnels, for a program that ends without closing them."""
-    for folder in list(_FOLDERS):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _has_gone(own: socket.socket) -> bool:
-    """Whether the other end has closed: gRPC gives an attempt up after some seconds."""
-    poller = select.poll()
-    poller.register(own, 0)
-    return bool(poller.poll(0))
 
 
 def _refused(host: Host, address: str, port: int, cause: paramiko.ChannelException, said: str) -> Exception:

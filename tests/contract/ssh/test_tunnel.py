@@ -259,7 +259,7 @@ def test_a_closed_tunnel_carries_nothing(sshd: Server, config: Config, cluster: 
             tunnel.dial(cluster.nodes[0].address, 2379, TIMEOUT)
 
 
-def test_a_folder_for_temporary_files_with_a_long_path_is_named(
+def test_a_folder_for_temporary_files_that_cannot_hold_the_socket_is_said_to_be_one(
     sshd: Server, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = tmp_path / ("x" * 100)
@@ -271,3 +271,6 @@ def test_a_folder_for_temporary_files_with_a_long_path_is_named(
     ):
         tunnel.listen("127.0.0.1", 2379)
     assert list(long.iterdir()) == []
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    with tunnelled(sshd.host(), config) as tunnel, pytest.raises(RemoteError, match=r"No such file.*set TMPDIR"):
+        tunnel.listen("127.0.0.1", 2379)

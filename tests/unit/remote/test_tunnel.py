@@ -55,8 +55,8 @@ def test_a_tunnel_that_was_never_used_has_no_trouble_and_closes_twice() -> None:
 def test_a_program_that_is_interrupted_leaves_no_folder_behind(tmp_path: Path) -> None:
     program = (
         "from nornir_etcd.options import _interrupted\n"
-        "from nornir_etcd.remote.tunnel import _Listener\n"
-        "print(_Listener('192.0.2.1:2379', print).target, flush=True)\n"
+        "from nornir_etcd.remote.listener import Listener\n"
+        "print(Listener('192.0.2.1:2379', print).target, flush=True)\n"
         "_interrupted()\n"
     )
     done = run(sys.executable, "-c", program, cwd=tmp_path, env={"TMPDIR": str(tmp_path)})
