@@ -34,7 +34,7 @@ BINARY = bytes(range(256))
 @pytest.fixture
 def on_host(sshd: Server, config: Config) -> Iterator[Run]:
     host = sshd.host()
-    yield lambda script, deadline=20, **options: run_script(host, config, script, deadline=deadline, **options)
+    yield lambda script, deadline=60, **options: run_script(host, config, script, deadline=deadline, **options)
     host.close_connections()
 
 
@@ -91,17 +91,17 @@ def test_a_script_killed_by_a_signal_is_no_lost_session(on_host: Run) -> None:
 
 def test_a_deadline_ends_the_script_and_its_children(on_host: Run, tmp_path: Path) -> None:
     started = time.monotonic()
-    with pytest.raises(CommandTimeout, match=r"wanted an end within 0\.5 s, found waiting \| still waiting"):
+    with pytest.raises(CommandTimeout, match=r"wanted an end within 2 s, found waiting \| still waiting"):
         on_host(
-            f"echo waiting >&2; echo still waiting >&2; sleep 61 & echo $! $$ > {tmp_path}/pids; sleep 62", deadline=0.5
+            f"echo waiting >&2; echo still waiting >&2; sleep 61 & echo $! $$ > {tmp_path}/pids; sleep 62", deadline=2
         )
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
     assert not [pid for pid in (tmp_path / "pids").read_text().split() if alive(int(pid))]
 
 
 def test_a_script_that_ignores_sigterm_is_ended_too(on_host: Run, tmp_path: Path) -> None:
     with pytest.raises(CommandTimeout):
-        on_host(f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.2; done", deadline=0.5)
+        on_host(f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.2; done", deadline=2)
     assert not alive(int((tmp_path / "pid").read_text()))
 
 
