@@ -64,6 +64,13 @@ def data_refusals(
     data = host.data
     if isinstance(data, Unknown):
         yield f"{member.name}: {path} could not be read: {data.reason}; nothing is done on a doubtful observation"
+    elif data.state == "other" and "member/snap" in data.content and has_manifest(member, host):
+        # etcd makes its database before its log (bootstrap.go of 3.5); without a log it was never part of a quorum,
+        # unless somebody removed the log. The kubelet goes on trying in either case.
+        yield (
+            f"{member.name}: {path} holds a first start that was broken off, or has lost its log: wanted member/wal, "
+            "found member/snap alone; see the container's log, and run this again when the kubelet has started it"
+        )
     elif data.state == "other":
         names = ", ".join(data.content[:5])
         yield (

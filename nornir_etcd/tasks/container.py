@@ -96,7 +96,8 @@ def await_member(
     member = cluster.member(task.host.name)
     before = observation.hosts[member.name] if observation and restarted else None
     _await_container(task, member, before)
-    _await_health(task, cluster, member)
+    # Crashes of a container that was started before may have had a reason that is gone: they are not counted.
+    _await_health(task, cluster, member, crashed=0 if restarted else None)
     return Result(task.host)
 
 
@@ -122,7 +123,7 @@ def _await_container(task: Task, member: Member, before: HostObservation | None)
         )
 
 
-def _await_health(task: Task, cluster: Cluster, member: Member) -> None:
+def _await_health(task: Task, cluster: Cluster, member: Member, *, crashed: int | None) -> None:
     from nornir_etcd.connections import rpc  # noqa: PLC0415 - gRPC costs 0.1 s of CPU, and many a run needs none
 
     client = etcd_client(task.host, task.nornir.config, member)
@@ -143,14 +144,16 @@ def _await_health(task: Task, cluster: Cluster, member: Member) -> None:
                     remedy="see its log and the state of the other members",
                 ) from error
         if time.monotonic() >= look_at:
-            _refuse_crash_loop(task, cluster, member)
+            container: Container | None = observe_host(task, cluster).result.container
+            if container is not None:
+                crashed = container.attempt if crashed is None else crashed
+                _refuse_crash_loop(member, container, container.attempt - crashed)
             look_at = time.monotonic() + CONTAINER_PAUSE
         time.sleep(HEALTH_PAUSE)
 
 
-def _refuse_crash_loop(task: Task, cluster: Cluster, member: Member) -> None:
-    container: Container | None = observe_host(task, cluster).result.container
-    if container is not None and not container.running and container.attempt >= CRASHES:
+def _refuse_crash_loop(member: Member, container: Container, crashes: int) -> None:
+    if not container.running and crashes >= CRASHES:
         raise StepFailed(
             "the container crashes again and again",
             host=member.name,

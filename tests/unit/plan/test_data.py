@@ -167,3 +167,20 @@ def test_a_cluster_that_is_down_is_started_side_by_side() -> None:
     assert [step.action for step in wave] == ["start-member"] * 3
     world.carry_out(world.plan())
     assert not world.plan().steps
+
+
+def test_a_first_start_that_was_broken_off_is_left_to_the_kubelet_and_told() -> None:
+    world = deployed()
+    world[2].up = False
+    world[2].data = DataDirectory("other", content=("member", "member/snap"))
+    said = world.refusals()
+    assert said.startswith("master-2: /var/lib/etcd holds a first start that was broken off, or has lost its log")
+    assert "move it aside" not in said
+
+
+def test_data_without_a_log_and_a_manifest_are_somebody_elses() -> None:
+    world = deployed()
+    world[2].up = False
+    world[2].manifest = None
+    world[2].data = DataDirectory("other", content=("member", "member/snap"))
+    assert "move it aside" in world.refusals()
