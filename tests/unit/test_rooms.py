@@ -18,7 +18,18 @@ HOUSE = Path(nornir_etcd.__file__).parent.parent
 WORLD = frozenset({"nornir", "netmiko", "paramiko", "grpc", "etcd3", "socket", "subprocess"})
 """What has to do with hosts and networks."""
 PURE = (
-    *("exceptions", "settings", "cluster", "versions", "manifest", "layout", "observation", "survey", "walmeta"),
+    *(
+        "exceptions",
+        "settings",
+        "cluster",
+        "versions",
+        "manifest",
+        "layout",
+        "observation",
+        "survey",
+        "surroundings",
+        "walmeta",
+    ),
     *("pki", "plan", "checks", "report"),
 )
 """Rooms that decide and draw, and know nothing of the world."""

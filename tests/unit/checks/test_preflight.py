@@ -23,7 +23,7 @@ from nornir_etcd.observation import (
 )
 from nornir_etcd.plan.planner import Desired
 from tests.unit.builders import DEPLOY, NOW, World, deployed, differ
-from tests.unit.checks.seen import CRITICAL, OK, UNKNOWN, WARNING
+from tests.unit.checks.seen import CRITICAL, DEAD, OK, UNKNOWN, WARNING
 
 if TYPE_CHECKING:
     from nornir_etcd.plan.planner import Difference
@@ -296,6 +296,17 @@ def test_a_peer_that_is_refused_while_it_serves_the_controller_is_cut_off() -> N
     ground.change("master-1", peers=GOOD.peers | {"192.0.2.13": "open"})
     ground.change("master-2", peers=GOOD.peers | {"192.0.2.11": "open"})  # of its way to master-3 nothing hangs
     assert ground.bad() == {("preflight.peer", "master-1"): CRITICAL}
+
+
+def test_a_host_that_is_dead_keeps_nobody_from_work_on_the_others() -> None:
+    ground = Ground(deployed(5))
+    differ(ground.world[1])
+    ground.world[5].error, ground.world[5].up = DEAD, False
+    for name in ground.hosts:
+        probes = {f"192.0.2.{10 + number}": "open" for number in (1, 2, 3, 4)} | {"192.0.2.15": "silent"}
+        ground.change(name, peers=probes)
+    assert ground.world.plan(ground.world.names - {"master-5"}).steps
+    assert ground.bad() == {}
 
 
 def test_a_peer_that_does_not_answer_is_named() -> None:
