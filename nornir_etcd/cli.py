@@ -66,7 +66,7 @@ def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to
         raise SystemExit(USAGE) from error
     print(f"1. cd {shlex.quote(str(directory))}; put your hosts into inventory/hosts.yaml")  # noqa: T201
     print("2. say in inventory/groups.yaml who logs in with which key, which etcd, and from which registry")  # noqa: T201
-    print("3. nornir-etcd deploy --dry-run shows what would be done, nornir-etcd deploy does it")  # noqa: T201
+    print("3. nornir-etcd hosts trust; nornir-etcd deploy --dry-run to see the plan; nornir-etcd deploy")  # noqa: T201
 
 
 @app.command()
