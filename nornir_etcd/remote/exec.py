@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
@@ -191,6 +190,7 @@ def _execute(run: _Run, stream: bytes) -> Completed:
         ) from cause
     except (paramiko.SSHException, EOFError, OSError) as cause:
         if time.monotonic() >= started + run.deadline:
+            run.transport.close()  # the next command opens a session of its own and does not wait on this one
             raise _expired(run, output) from cause
         raise _lost(run.host, run.purpose, str(cause) or type(cause).__name__) from cause
     finally:
@@ -218,13 +218,21 @@ def _converse(run: _Run, stream: bytes, ends: float, output: _Output) -> tuple[_
         ending = _exchange(channel, run.way.lead + stream, ends, run.limit, output)
         if ending == "ended" and not channel.status_event.wait(max(0, ends - time.monotonic())):
             ending = "expired"
-        if ending != "ended" and output.pid is not None and run.transport.is_active():
-            kill = _stream(_KILL.format(pid=output.pid), b"")
-            with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
-                _converse(replace(run, limit=_CHUNK), kill, time.monotonic() + _KILL_SECONDS, _Output())
+        if ending != "ended" and run.transport.is_active() and not _kill(run, output.pid):
+            run.transport.close()
         return ending, channel.exit_status
     finally:
         channel.close()
+
+
+def _kill(run: _Run, pid: int | None) -> bool:
+    """Kill a script's process group over the same session; return whether the session still answers."""
+    kill = _stream(_KILL.format(pid=pid) if pid is not None else ":", b"")
+    try:
+        ending, _ = _converse(replace(run, limit=_CHUNK), kill, time.monotonic() + _KILL_SECONDS, _Output())
+    except (paramiko.SSHException, EOFError, OSError):
+        return False
+    return ending == "ended"
 
 
 def _exchange(channel: paramiko.Channel, stream: bytes, ends: float, limit: int, output: _Output) -> _Ending:
