@@ -33,8 +33,16 @@ SOCKETS = {
 """Where each runtime listens by default."""
 
 _FUNCTIONS = r"""
-processes=$(grep -xE 'kubelet|etcd' /proc/[0-9]*/comm 2>/dev/null)
-named() { for line in $processes; do case $line in *":$1") printf '%s\n' "${line%/comm:*}" ;; esac; done; }
+newline='
+'
+kubelets=
+etcds=
+for line in $(grep -xE 'kubelet|etcd' /proc/[0-9]*/comm 2>/dev/null); do
+    case $line in
+        *:kubelet) kubelets="$kubelets ${line%/comm:*}" ;;
+        *) etcds="$etcds ${line%/comm:*}" ;;
+    esac
+done
 tools() {
     for tool in @tools@; do command -v "$tool" >/dev/null || printf '%s\n' "$tool"; done
     case $(mv --help 2>&1) in *-T*) ;; *) echo 'mv -T' ;; esac
@@ -63,7 +71,7 @@ manifests() {
 }
 kubelets() {
     [ -r /proc/self/comm ] || return 2
-    for process in $(named kubelet); do kubelet "$process"; done
+    for process in $kubelets; do kubelet "$process"; done
 }
 kubelet() {
     arguments "$(tr '\000' '\n' <"$1/cmdline")"
@@ -71,7 +79,7 @@ kubelet() {
     if [ -z "$pods" ] && [ -n "$config" ]; then
         case $config in /*) ;; *) config=$(readlink "$1/cwd")/$config ;; esac
         source=$config
-        if [ -r "$1/root$config" ]; then pods=$(configured "$1/root$config" "$1/root${drop:-/nowhere}")
+        if [ -r "$1/root$config" ]; then configured "$1/root$config" "$1/root${drop:-/nowhere}"
         else verdict=unreadable; fi
         case $pods in ''|/*) ;; *) pods=${config%/*}/$pods ;; esac
     fi
@@ -81,8 +89,7 @@ kubelet() {
 }
 arguments() {
     pods= config= drop= after=
-    IFS='
-'
+    IFS=$newline
     set -f
     for word in $1; do
         word=$after$word after=
@@ -102,19 +109,22 @@ configured() {
     for more in "$folder"/*.conf; do [ ! -f "$more" ] || set -- "$@" "$more"; done
     before="^\(.*[{,]\)\{0,1\}[[:space:]]*[\"']\{0,1\}"
     after="[\"']\{0,1\}[[:space:]]*:[[:space:]]*[\"']\{0,1\}"
-    sed -n "s/${before}staticPodPath$after\([^\"',}#]*\).*/\2/p" "$@" |
-        { last=; while read -r value || [ -n "$value" ]; do last=$value; done; printf '%s' "$last"; }
+    pods=$(sed -n "s/${before}staticPodPath$after\([^\"',}#]*\).*/\2/p" "$@")
+    pods=${pods##*"$newline"}
+    pods=${pods%"${pods##*[![:space:]]}"}
 }
 ports() {
     [ -r /proc/net/tcp ] || return 2
     listening=$(grep -hE '^ *[0-9]+: [0-9A-F]+:(@ports@) [0-9A-F]+:0000 0A ' /proc/net/tcp /proc/net/tcp6 2>/dev/null)
     [ -n "$listening" ] || return 0
     printf '%s\n' "$listening"
-    inodes=$(printf '%s\n' "$listening" | while read -r _ _ _ _ _ _ _ _ _ inode _; do printf '%s ' "$inode"; done)
+    inodes=
     either=
-    for inode in $inodes; do either=$either${either:+|}$inode; done
+    while read -r _ _ _ _ _ _ _ _ _ inode _; do inodes="$inodes $inode" either=$either${either:+|}$inode; done <<END
+$listening
+END
     set -- /dev/null
-    for process in $(named etcd); do set -- "$@" "$process/fd"; done
+    for process in $etcds; do set -- "$@" "$process/fd"; done
     found=$(held "$either" "$@")
     for inode in $inodes; do
         case $found in *"socket $inode "*) ;; *) found=$(held "$either" /proc/[0-9]*/fd); break ;; esac
@@ -143,7 +153,7 @@ owner() {
 }
 runtime() {
     # A runtime that runs etcd has been asked before, and asking takes as long as half of all this.
-    [ -z "$(named etcd)" ] || return @runs_etcd@
+    [ -z "$etcds" ] || return @runs_etcd@
     @ask_name@
 }
 told() { while IFS= read -r line; do printf '%s\n' "$line"; done; }
