@@ -1,0 +1,38 @@
+"""Images that are no etcd, put into the lab's registry while it runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nornir_etcd.lab.images import Storage
+from tests.faults.faults import NODES, wait_for
+
+if TYPE_CHECKING:
+    from nornir_etcd.lab import Lab
+
+EXITS = "echo 'this is no etcd' >&2; exit 1"
+NEVER_READY = "echo 'this is no etcd' >&2; exec /bin/sleep 86400"
+
+
+def add_image(lab: Lab, project: str, script: str, directory: Path) -> None:
+    """Push an image PROJECT/etcd for every tag of the lab, whose etcd is a shell script."""
+    program = directory / f"etcd-{project}"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    files = {"bin/sh": Path("/bin/sh"), "bin/sleep": Path("/bin/sleep"), "usr/local/bin/etcd": program}
+    listed = subprocess.run(["ldd", "/bin/sh", "/bin/sleep"], capture_output=True, text=True, timeout=30, check=True)  # noqa: S607 - of this machine's own libc
+    for library in set(re.findall(r"(/\S+) \(0x", listed.stdout)):
+        files[library[1:]] = Path(library)
+    storage = Storage(lab.root("registry") / "var/lib/docker-registry")
+    for tag in lab.versions:
+        storage.add(f"{project}/etcd", tag, {name: path.resolve() for name, path in files.items()}, ["etcd"])
+
+
+def forget_images(lab: Lab) -> None:
+    """Remove etcd's images from every host: what is deployed next has to be pulled."""
+    for node in NODES:
+        lab.run(node, "ctr -n k8s.io images ls -q | grep /etcd | xargs -r ctr -n k8s.io images rm --sync")
+        ask = f"crictl images -o json | grep -c '{lab.versions[0]}'"
+        wait_for(lambda ask=ask, node=node: lab.run(node, ask, check=False).returncode, f"{node} forgets its images")  # type: ignore[misc]
