@@ -97,18 +97,21 @@ def plug(index: int, host: int, pid: int) -> None:
 
 def unplug(index: int, host: int) -> None:
     """Remove a host's link, if the kernel has not yet done so with the host's namespace."""
-    if veth(index, host) in links():
-        # It may go by itself between the look and the deed.
-        try:
-            run("ip", "link", "delete", veth(index, host))
-        except LabError:
-            if veth(index, host) in links():
-                raise
+    _delete(veth(index, host))
 
 
 def remove(index: int) -> None:
     """Remove a lab's bridge and whatever hangs on it."""
     for host in range(REGISTRY_HOST, FIRST_NODE + MAX_HOSTS):
         unplug(index, host)
-    if bridge(index) in links():
-        run("ip", "link", "delete", bridge(index))
+    _delete(bridge(index))
+
+
+def _delete(link: str) -> None:
+    if link in links():
+        # It may go by itself, or by another's hand, between the look and the deed.
+        try:
+            run("ip", "link", "delete", link)
+        except LabError:
+            if link in links():
+                raise

@@ -35,12 +35,7 @@ def sums(workspace: Workspace, node: str) -> str:
 def stop(workspace: Workspace, node: str) -> None:
     """Stop a member as an operator does: its manifest is moved out of the kubelet's folder."""
     workspace.lab.run(node, f"mv {MANIFEST} /root/etcd.yaml")
-    ends = time.monotonic() + 30
-    while time.monotonic() < ends:
-        if not workspace.lab.run(node, "crictl ps -q --name '^etcd$'").stdout.strip():
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"{node}: the container did not stop")
+    workspace.await_stop(node)
 
 
 def start(workspace: Workspace, node: str) -> None:
@@ -66,10 +61,7 @@ def test_the_data_of_another_cluster_survives_untouched_and_is_named(workspace: 
     for node in NODES:
         workspace.lab.run(node, f"rm {MANIFEST} && rm -r /etc/kubernetes/pki")
     for node in NODES:
-        ends = time.monotonic() + 30
-        while workspace.lab.run(node, "crictl ps -q --name '^etcd$'").stdout.strip():
-            assert time.monotonic() < ends
-            time.sleep(0.2)
+        workspace.await_stop(node)
     for node in NODES[1:]:
         empty(workspace, node)
     before = sums(workspace, "node-1")

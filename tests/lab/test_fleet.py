@@ -60,6 +60,7 @@ def test_a_dead_host_stops_its_own_cluster_alone(workspace: Workspace) -> None:
 def test_verify_tells_a_stopped_member_from_a_dead_host(workspace: Workspace) -> None:
     workspace.deploy()
     workspace.lab.run("node-1", f"mv {MANIFEST} /root/")
+    workspace.await_stop("node-1")
     workspace.lab.kill("node-2")
     try:
         run = workspace.verify(code=1)

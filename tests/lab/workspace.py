@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,6 +131,13 @@ class Workspace:
         """The ID of the running etcd container of each host; empty where there is none."""
         ask = "crictl ps -q --name '^etcd$' --state Running"
         return {node.name: self.lab.run(node.name, ask).stdout.strip() for node in self.lab.nodes}
+
+    def await_stop(self, node: str) -> None:
+        """Wait until no etcd container runs on a host."""
+        ends = time.monotonic() + 30
+        while self.lab.run(node, "crictl ps -q --name '^etcd$'").stdout.strip():
+            assert time.monotonic() < ends, f"{node}: the container did not stop"
+            time.sleep(0.2)
 
     def created(self, node: str, container: str) -> int:
         """When a container was made, in nanoseconds since the epoch."""

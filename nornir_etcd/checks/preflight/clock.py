@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LIMIT = 1.0
 """Seconds."""
 
+WIDEST = 3.0
+"""Seconds between the bounds of a clock that may pass for right: one told in whole seconds is 1 s wide by itself."""
+
 REMEDY = "set it by NTP (chrony, systemd-timesyncd) and wait until it is right"
 
 
@@ -30,7 +33,7 @@ def check(seen: Evidence, member: Member, *, acts: bool) -> Finding:
     """Compare a clock with the controller's, and with those of members that are not surely wrong themselves.
 
     A distance is known between bounds only. The clock is called wrong where all of them lie beyond the limit, and right
-    where all lie within, or where they hold zero and are no further apart than the limit allows on both sides.
+    where all lie within, or where they hold zero and are no further apart than the widest that is let pass.
     """
     asked = Check("preflight.clock", member.name)
     offset = surroundings(seen.observation, member).offset
@@ -46,13 +49,15 @@ def check(seen: Evidence, member: Member, *, acts: bool) -> Finding:
         say = asked.critical if acts else asked.warning
         return say(f"the clock is {', '.join(apart)}, wanted within {LIMIT:g} s", REMEDY, **read)
     within = offset.low >= -LIMIT and offset.high <= LIMIT
-    if not within and not (offset.low <= 0 <= offset.high and offset.high - offset.low <= 2 * LIMIT):
+    if not within and not (offset.low <= 0 <= offset.high and offset.high - offset.low <= WIDEST):
         return asked.unknown(
             f"whether the clock is within {LIMIT:g} s of the controller's is not known: it is "
             f"{offset.low:.1f} to {offset.high:.1f} s ahead",
             "run again when the line is quicker, or compare the clocks by hand",
             **read,
         )
+    if not within:
+        return asked.ok(f"nothing speaks against the clock: {offset.low:.1f} to {offset.high:.1f} s ahead", **read)
     return asked.ok(f"the clock agrees with the controller's and the other members' to {LIMIT:g} s", **read)
 
 

@@ -317,14 +317,14 @@ def test_a_full_disk_leaves_what_was_there(
 # Writes as a run does, and is killed before the N-th time that it touches the folder.
 KILLED = """
 import os, signal, sys
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from nornir_etcd.pki.authority import make_authority
 from nornir_etcd.pki.leaf import issue, member_request
 from nornir_etcd.signers.local import CertificateStore
 
 what, folder, left = sys.argv[1], sys.argv[2], int(sys.argv[3])
-store, now = CertificateStore(Path(folder)), datetime.now(timezone.utc)
+store, now = CertificateStore(Path(folder)), datetime.fromisoformat(sys.argv[4])
 if what == "leaf":
     leaf = issue(store.read().authority(now=now), member_request("node-1", "10.0.0.1"), now=now)
 else:
@@ -347,9 +347,8 @@ ENOUGH = 40
 
 
 def killed(what: str, folder: Path, touches: int) -> bool:
-    done = subprocess.run(  # noqa: S603 - the script above
-        [sys.executable, "-c", KILLED, what, folder, str(touches)], capture_output=True, timeout=60, check=False
-    )
+    argv = [sys.executable, "-c", KILLED, what, folder, str(touches), NOW.isoformat()]
+    done = subprocess.run(argv, capture_output=True, timeout=60, check=False)  # noqa: S603 - the script above
     assert done.returncode in (0, -9), done.stderr
     return done.returncode == -9
 
