@@ -18,7 +18,6 @@ NornirEtcdError
 │   ├── EtcdTlsError            the TLS handshake failed
 │   ├── EtcdTimeout             no answer in time (no quorum, or overloaded)
 │   └── EtcdRefused             etcd answered with an error
-├── PlanRefused             what is asked for cannot be done safely
 └── StepFailed              a step was carried out and its proof failed
 """
 
@@ -142,10 +141,6 @@ class EtcdTimeout(EtcdError):
 
 class EtcdRefused(EtcdError):
     """Etcd answered with an error."""
-
-
-class PlanRefused(NornirEtcdError):
-    """What is asked for cannot be done safely."""
 
 
 class StepFailed(NornirEtcdError):

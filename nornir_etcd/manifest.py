@@ -133,14 +133,6 @@ def image_of(manifest: str) -> str:
     return next((str(one.get("image", "")) for one in containers if one.get("name") == "etcd"), "")
 
 
-def manifest_matches(old: str | None, new: str) -> bool:
-    """Return whether a host's manifest is the one wanted: byte for byte, since a kubelet restarts on a changed file.
-
-    A rewrite with the same bytes does not restart the Pod (tried, kubelet 1.36), so equal means that nothing is to do.
-    """
-    return old == new
-
-
 def manifest_diff(old: str | None, new: str, path: str) -> str:
     """Return the unified diff from a host's manifest to the one wanted; empty where they match.
 

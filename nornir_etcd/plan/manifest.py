@@ -26,7 +26,10 @@ ROLL_BACK = "write the former manifest again (its text is the diff's other side)
 def differing(
     cluster: Cluster, observation: ClusterObservation, manifests: Mapping[str, str], scope: frozenset[str]
 ) -> dict[str, str]:
-    """Return, by host, the diff between the manifest on the host and the one wanted, where they differ."""
+    """Return, by host, the diff between the manifest on the host and the one wanted, where they differ.
+
+    Byte by byte: a kubelet restarts a Pod whose file has changed, and not one that is rewritten as it was.
+    """
     found: dict[str, str] = {}
     for member in cluster.members:
         path = layout(member.settings).manifest

@@ -54,9 +54,3 @@ class Plan:
     def steps(self) -> tuple[Step, ...]:
         """All steps in order."""
         return tuple(step for wave in self.waves for step in wave)
-
-    def touches(self, host: str) -> bool:
-        """Whether a step changes that host."""
-        return any(
-            step.host == host and step.action not in ("issue-certificate", "await-member") for step in self.steps
-        )

@@ -21,7 +21,6 @@ from nornir_etcd.manifest import (
     context,
     environment,
     manifest_diff,
-    manifest_matches,
     render,
 )
 from nornir_etcd.settings import HostVariables, load_settings
@@ -332,12 +331,6 @@ def test_any_other_text_on_a_host_is_refused_and_nothing_else_happens(text: str)
 def test_flags_are_found_in_a_manifest_made_by_hand() -> None:
     text = "kind: Pod\nspec: {containers: [{name: etcd, command: 3, args: [1, etcd, --a=b=c, --d]}]}"
     assert command_flags(text) == {"a": "b=c", "d": ""}
-
-
-def test_only_the_same_bytes_match() -> None:
-    assert manifest_matches("a\n", "a\n")
-    assert not manifest_matches("a\n", "a")
-    assert not manifest_matches(None, "a\n")
 
 
 def test_a_diff_shows_a_new_file_a_changed_setting_and_nothing() -> None:
