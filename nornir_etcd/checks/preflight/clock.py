@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 LIMIT = 1.0
 """Seconds."""
 
-WIDEST = 3.0
-"""Seconds between the bounds of a clock that may pass for right: one told in whole seconds is 1 s wide by itself."""
+WIDEST = 2.5
+"""Seconds between the bounds of a clock that may pass: the limit on both sides, and half a second for a slow answer."""
 
 REMEDY = "set it by NTP (chrony, systemd-timesyncd) and wait until it is right"
 

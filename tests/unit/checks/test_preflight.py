@@ -177,7 +177,7 @@ def test_what_was_not_read_is_unknown_and_never_ok() -> None:
         (-0.9, 0.99, OK),
         (-1.2, 0.1, OK),  # the answer was slow; nothing speaks against the clock
         (0.4, 1.4, UNKNOWN),
-        (-3.5, 0.1, UNKNOWN),
+        (-2.5, 0.1, UNKNOWN),
         (1.01, 1.2, CRITICAL),
         (-7.0, -1.01, CRITICAL),
     ],
