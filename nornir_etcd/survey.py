@@ -66,9 +66,9 @@ for path in {texts}; do [ ! -f "$path" ] || part "text:$path" cat "$path"; done
 [ ! -d {data} ] || part data ls -A1 {data}
 [ ! -d {guard} ] || part guard ls -A1 {guard}
 part wal wal
-{surroundings}part containers {containers}
+part containers {containers}
 part images {images}
-{ended}"""
+{surroundings}{ended}"""
 
 # The clock is read first and last: the less time lies outside, the closer its distance from the controller's is known.
 _ENDED = "part ended date +%s.%N\n"
@@ -147,7 +147,7 @@ def parse_survey(  # noqa: PLR0913 - the script's arguments, and its answer
         asked: when the host was asked and when it had answered, in seconds since the epoch by the controller's clock.
     """
     parts = _split(output.decode(errors="replace"), token)
-    if not {"uid", "clock", "images"} <= parts.keys():
+    if not {"uid", "clock", "images" if peers is None else "ended"} <= parts.keys():
         return HostObservation(host=host, error=Unknown(f"{host}: the observing command broke off"))
     files = _files(parts, paths)
     return HostObservation(
