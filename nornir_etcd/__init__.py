@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from nornir_etcd.exceptions import InventoryError, NornirEtcdError
     from nornir_etcd.report.model import Report
     from nornir_etcd.workflows import certs, clusters_in, deploy, verify
+    from nornir_etcd.workflows.inventory import WholeInventory
 
-__all__ = ["InventoryError", "NornirEtcdError", "Report", "certs", "clusters_in", "deploy", "verify"]
+__all__ = ["InventoryError", "NornirEtcdError", "Report", "WholeInventory", "certs", "clusters_in", "deploy", "verify"]
 
 _HOMES = {
     "InventoryError": "nornir_etcd.exceptions",
     "NornirEtcdError": "nornir_etcd.exceptions",
     "Report": "nornir_etcd.report.model",
+    "WholeInventory": "nornir_etcd.workflows.inventory",
     "certs": "nornir_etcd.workflows",
     "clusters_in": "nornir_etcd.workflows",
     "deploy": "nornir_etcd.workflows",

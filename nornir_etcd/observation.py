@@ -23,6 +23,12 @@ Maybe = Union[T, Unknown]  # noqa: UP007 - a generic alias with a TypeVar needs 
 
 NOT_READ = Unknown("not read")
 
+CLOCK_LIMIT = 1.0
+"""Seconds that a host's clock may be from the controller's and the other members': etcd itself warns of more between
+peers (maxClockDifference, "prober found high clock drift",
+https://github.com/etcd-io/etcd/blob/v3.5.16/server/etcdserver/api/rafthttp/probing_status.go), and a certificate is not
+valid on a host whose clock is behind that of its issuer."""
+
 
 @dataclass(frozen=True)
 class MemberInfo:
@@ -137,6 +143,21 @@ class ClockOffset:
 
     low: float
     high: float
+
+    @property
+    def least(self) -> float:
+        """How many seconds the clocks are apart at least."""
+        return max(self.low, -self.high, 0.0)
+
+    @property
+    def most(self) -> float:
+        """How many seconds the clocks are apart at most."""
+        return max(-self.low, self.high)
+
+    def narrowed(self, later: ClockOffset) -> ClockOffset:
+        """Return what both readings leave; the later one where the clock was set in between."""
+        low, high = max(self.low, later.low), min(self.high, later.high)
+        return ClockOffset(low, high) if low <= high else later
 
 
 @dataclass(frozen=True)

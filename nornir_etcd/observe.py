@@ -17,12 +17,21 @@ from nornir_etcd.connections import tls
 from nornir_etcd.connections.etcd import CONNECTION_NAME
 from nornir_etcd.exceptions import EtcdTlsError, NornirEtcdError, RemoteError
 from nornir_etcd.layout import layout
-from nornir_etcd.observation import ClusterObservation, EndpointObservation, HostObservation, Maybe, Unknown
+from nornir_etcd.observation import (
+    CLOCK_LIMIT,
+    ClockOffset,
+    ClusterObservation,
+    EndpointObservation,
+    HostObservation,
+    Maybe,
+    Unknown,
+)
 from nornir_etcd.remote.exec import run_script
 from nornir_etcd.remote.tunnel import open_tunnel, opened_tunnel
 from nornir_etcd.runtimes import runtime
 from nornir_etcd.signers.local import CertificateStore
-from nornir_etcd.survey import parse_survey, survey_script
+from nornir_etcd.surroundings.answer import clock_offset
+from nornir_etcd.survey import READ_CLOCK, parse_survey, survey_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +50,10 @@ T = TypeVar("T")
 SURVEY_DEADLINE = 30.0
 """Seconds for the one command that reads a host. It takes well under one on a host that is not in trouble, and crictl
 gives a runtime that does not answer 2 s by itself. All hosts of a cluster wait for the one that hangs."""
+CLOCK_READINGS = 8
+CLOCK_PAUSE = 0.15
+"""How often, and how many seconds apart, a clock is read again that is not yet known closely enough: a busy machine
+answers late, and busybox's date tells whole seconds, so that readings at other parts of a second tell more."""
 PORT_TIMEOUT = 3.0
 LOOK_TIMEOUT = 1.5
 """Seconds for the look that decides `etcd_via: auto`: a packet that was lost is sent again after 1 s (RFC 6298)."""
@@ -74,7 +87,33 @@ def observe_host(task: Task, cluster: Cluster, *, surroundings: bool = False) ->
         answered = time.time()
         asked = (answered - done.seconds, answered)
         seen = parse_survey(member.name, done.stdout, token, paths, used, peers=peers, asked=asked)
+        if not isinstance(seen.surroundings, Unknown) and isinstance(seen.surroundings.offset, ClockOffset):
+            offset = _read_closely(task, seen.surroundings.offset)
+            seen = replace(seen, surroundings=replace(seen.surroundings, offset=offset))
     return Result(task.host, result=seen, severity_level=logging.DEBUG)
+
+
+def _read_closely(task: Task, offset: ClockOffset) -> ClockOffset:
+    """Read the clock again until it is known whether it is off. Most are known from the first look."""
+    for _ in range(CLOCK_READINGS):
+        if offset.most <= CLOCK_LIMIT or offset.least > CLOCK_LIMIT:
+            break
+        time.sleep(CLOCK_PAUSE)
+        try:
+            done = run_script(
+                task.host,
+                task.nornir.config,
+                READ_CLOCK,
+                deadline=SURVEY_DEADLINE,
+                check=False,
+                purpose="read the clock",
+            )
+        except RemoteError:
+            break
+        said, answered = done.stdout.decode(errors="replace"), time.time()
+        again = clock_offset(said, said, (answered - done.seconds, answered))
+        offset = offset if isinstance(again, Unknown) else offset.narrowed(again)
+    return offset
 
 
 def observe_endpoint(task: Task, cluster: Cluster, *, tunnel: bool = True) -> Result:

@@ -33,6 +33,8 @@ T = TypeVar("T")
 WAL_HEAD = 1024
 """Bytes of the first WAL segment that are read: its CRC and metadata records take some 60."""
 
+READ_CLOCK = "date +%s.%N"
+
 _FUNCTIONS = """\
 exec 3>&1
 part() {{
@@ -56,7 +58,7 @@ wal() {{
 """
 
 _PARTS = """\
-part clock date +%s.%N
+part clock {read_clock}
 part uid id -u
 part hostname uname -n
 part stat stat -L -c '%F|%a|%u:%g|%s|%Y|%n' {observed}
@@ -71,7 +73,7 @@ part images {images}
 {surroundings}{ended}"""
 
 # The clock is read first and last: the less time lies outside, the closer its distance from the controller's is known.
-_ENDED = "part ended date +%s.%N\n"
+_ENDED = f"part ended {READ_CLOCK}\n"
 
 # The peers are probed while the rest is read; a pipe keeps what the probes say until its turn comes.
 _BESIDE = """\
@@ -111,6 +113,7 @@ def survey_script(paths: Layout, runtime: Runtime, token: str, *, peers: Sequenc
     functions, surroundings = ("", "") if peers is None else surroundings_script(paths, runtime, peers)
     values = {
         "token": token,
+        "read_clock": READ_CLOCK,
         "observed": " ".join(paths.observed),
         "texts": " ".join(paths.texts),
         "data": paths.data,

@@ -99,10 +99,21 @@ def _offset(parts: Mapping[str, Part], asked: tuple[float, float] | None) -> May
     """
     if asked is None or "clock" not in parts or "ended" not in parts:
         return NOT_READ
-    first, last = (clock_bounds(parts[name].out) for name in ("clock", "ended"))
-    if first is None or last is None:
-        return Unknown(f"date printed no time: {parts['clock'].out.strip()[:40]!r}")
-    return ClockOffset(low=last[0] - asked[1], high=first[1] - asked[0])
+    return clock_offset(parts["clock"].out, parts["ended"].out, asked)
+
+
+def clock_offset(first: str, last: str, asked: tuple[float, float]) -> Maybe[ClockOffset]:
+    """Return how far a host's clock is from the controller's.
+
+    Args:
+        first: what date printed after the host was asked.
+        last: what date printed before the host had answered.
+        asked: when that was, in seconds since the epoch by the controller's clock.
+    """
+    begun, ended = clock_bounds(first), clock_bounds(last)
+    if begun is None or ended is None:
+        return Unknown(f"date printed no time: {(last if begun else first).strip()[:40]!r}")
+    return ClockOffset(low=ended[0] - asked[1], high=begun[1] - asked[0])
 
 
 def clock_bounds(text: str) -> tuple[float, float] | None:

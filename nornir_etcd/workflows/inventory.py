@@ -24,7 +24,10 @@ GROUP = "etcd"
 
 
 class WholeInventory(Inventory):
-    """An inventory that is known to be whole: it need not be loaded again. What `filter` makes of it is none."""
+    """An inventory that is known to be whole: it need not be loaded again. What `filter` makes of it is none.
+
+    For a Nornir whose inventory was made in memory: `nr.inventory = WholeInventory(hosts, groups, defaults)`.
+    """
 
 
 def whole_inventory(nr: Nornir) -> Inventory:
@@ -32,13 +35,21 @@ def whole_inventory(nr: Nornir) -> Inventory:
 
     A filtered Nornir does not know what was filtered out, and planning from it would make a cluster of the hosts that
     happen to be selected. The hosts that it has are taken as they are, changes made in memory included.
+
+    Raises:
+        InventoryError: the inventory cannot be loaded again, so it is not known what a filter has taken out.
     """
     if isinstance(nr.inventory, WholeInventory):
         return nr.inventory
     try:
         loaded = load_inventory(nr.config)
-    except Exception:  # noqa: BLE001 - whatever an inventory plugin raises: this Nornir was not made from its config
-        return nr.inventory
+    except Exception as error:  # whatever an inventory plugin raises
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise InventoryError(
+            "wanted to load the inventory again, to know the hosts that a filter of Nornir's may have taken out, found "
+            f"{words}; see that its source can be read, or make nr.inventory a nornir_etcd.WholeInventory where it was "
+            "made in memory"
+        ) from error
     missing = {name: host for name, host in loaded.hosts.items() if name not in nr.inventory.hosts}
     if not missing:
         return nr.inventory

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from nornir.core import Nornir
+from nornir.core.inventory import Defaults, Groups, Host, Hosts
 
 from nornir_etcd.configuration import init_nornir
 from nornir_etcd.exceptions import InventoryError
-from nornir_etcd.workflows.inventory import whole_inventory
+from nornir_etcd.workflows.inventory import WholeInventory, whole_inventory
 
 HOSTS = "node-1: {hostname: 192.0.2.11, groups: [etcd]}\n"
 CONFIG = """
@@ -131,3 +133,17 @@ def test_an_inventory_is_loaded_again_only_where_some_of_it_was_filtered_out(wor
     nr = init_nornir(Path("config.yaml"))
     assert whole_inventory(nr) is nr.inventory
     assert list(whole_inventory(nr.filter(name="node-2")).hosts) == ["node-1", "node-2"]
+
+
+def test_a_filtered_nornir_whose_inventory_cannot_be_loaded_again_is_refused(workspace: Path) -> None:
+    (workspace / "hosts.yaml").write_text("node-1: {}\nnode-2: {}\n", encoding="utf-8")
+    filtered = init_nornir(Path("config.yaml")).filter(name="node-2")
+    (workspace / "hosts.yaml").unlink()
+    with pytest.raises(InventoryError, match=r"to load the inventory again.*hosts\.yaml.*WholeInventory"):
+        whole_inventory(filtered)
+
+
+def test_an_inventory_made_in_memory_is_taken_for_whole_where_it_says_so() -> None:
+    hosts = Hosts({"node-1": Host("node-1")})
+    nr = Nornir(WholeInventory(hosts, Groups(), Defaults()))
+    assert whole_inventory(nr) is nr.inventory

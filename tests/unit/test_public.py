@@ -71,6 +71,7 @@ def test_the_package_holds_to_what_it_promises() -> None:
         "InventoryError",
         "NornirEtcdError",
         "Report",
+        "WholeInventory",
         "certs",
         "clusters_in",
         "deploy",

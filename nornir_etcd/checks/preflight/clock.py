@@ -1,9 +1,4 @@
-"""Does the host's clock agree with the controller's and with the other members'?
-
-etcd itself warns of more than a second between peers (maxClockDifference, "prober found high clock drift",
-https://github.com/etcd-io/etcd/blob/v3.5.16/server/etcdserver/api/rafthttp/probing_status.go), and a certificate is
-not valid on a host whose clock is behind that of its issuer.
-"""
+"""Does the host's clock agree with the controller's and with the other members'?"""
 
 from __future__ import annotations
 
@@ -11,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nornir_etcd.checks.evidence import Check
 from nornir_etcd.checks.preflight.answers import surroundings
-from nornir_etcd.observation import ClockOffset, Unknown
+from nornir_etcd.observation import CLOCK_LIMIT, ClockOffset, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +15,6 @@ if TYPE_CHECKING:
     from nornir_etcd.cluster import Member
     from nornir_etcd.report.model import Finding
 
-LIMIT = 1.0
-"""Seconds."""
-
-WIDEST = 2.5
-"""Seconds between the bounds of a clock that may pass: the limit on both sides, and half a second for a slow answer."""
-
 REMEDY = "set it by NTP (chrony, systemd-timesyncd) and wait until it is right"
 
 
@@ -33,7 +22,7 @@ def check(seen: Evidence, member: Member, *, acts: bool) -> Finding:
     """Compare a clock with the controller's, and with those of members that are not surely wrong themselves.
 
     A distance is known between bounds only. The clock is called wrong where all of them lie beyond the limit, and right
-    where all lie within, or where they hold zero and are no further apart than the widest that is let pass.
+    where all lie within.
     """
     asked = Check("preflight.clock", member.name)
     offset = surroundings(seen.observation, member).offset
@@ -41,24 +30,21 @@ def check(seen: Evidence, member: Member, *, acts: bool) -> Finding:
         return asked.unknown(f"the clock was not read: {offset.reason}", "see that date works on the host")
     read = {"seconds_ahead_at_least": f"{offset.low:.3f}", "seconds_ahead_at_most": f"{offset.high:.3f}"}
     apart = [
-        f"{_least(one):.1f} s {'ahead of' if one.low > 0 else 'behind'} {whom}"
+        f"{one.least:.1f} s {'ahead of' if one.low > 0 else 'behind'} {whom}"
         for whom, one in _compared(seen, member, offset)
         if _is_off(one)
     ]
     if apart:
         say = asked.critical if acts else asked.warning
-        return say(f"the clock is {', '.join(apart)}, wanted within {LIMIT:g} s", REMEDY, **read)
-    within = offset.low >= -LIMIT and offset.high <= LIMIT
-    if not within and not (offset.low <= 0 <= offset.high and offset.high - offset.low <= WIDEST):
+        return say(f"the clock is {', '.join(apart)}, wanted within {CLOCK_LIMIT:g} s", REMEDY, **read)
+    if offset.most > CLOCK_LIMIT:
         return asked.unknown(
-            f"whether the clock is within {LIMIT:g} s of the controller's is not known: it is "
+            f"whether the clock is within {CLOCK_LIMIT:g} s of the controller's is not known: it is "
             f"{offset.low:.1f} to {offset.high:.1f} s ahead",
             "run again when the line is quicker, or compare the clocks by hand",
             **read,
         )
-    if not within:
-        return asked.ok(f"nothing speaks against the clock: {offset.low:.1f} to {offset.high:.1f} s ahead", **read)
-    return asked.ok(f"the clock agrees with the controller's and the other members' to {LIMIT:g} s", **read)
+    return asked.ok(f"the clock agrees with the controller's and the other members' to {CLOCK_LIMIT:g} s", **read)
 
 
 def _compared(seen: Evidence, member: Member, offset: ClockOffset) -> Iterator[tuple[str, ClockOffset]]:
@@ -72,9 +58,4 @@ def _compared(seen: Evidence, member: Member, offset: ClockOffset) -> Iterator[t
 
 
 def _is_off(offset: ClockOffset) -> bool:
-    return _least(offset) > LIMIT
-
-
-def _least(offset: ClockOffset) -> float:
-    """Return how many seconds it is off at least."""
-    return max(offset.low, -offset.high, 0.0)
+    return offset.least > CLOCK_LIMIT

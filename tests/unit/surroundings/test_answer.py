@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nornir_etcd.layout import Layout
 from nornir_etcd.observation import ClockOffset, Listener, Surroundings, Unknown, Volume
 from nornir_etcd.runtimes import runtime
-from nornir_etcd.surroundings.answer import parse_surroundings
+from nornir_etcd.surroundings.answer import clock_offset, parse_surroundings
 from nornir_etcd.survey import Part
 
 PATHS = Layout(ca_dir="/etc/kubernetes/pki", kube_base_dir="/etc/kubernetes", data="/var/lib/etcd")
@@ -58,6 +58,19 @@ def test_a_clock_of_whole_seconds_is_known_less_closely() -> None:
     """Busybox prints %N as it stands, or not at all."""
     offset = read(clock="100.%N\n", ended="100\n").offset
     assert offset == ClockOffset(low=-1.0, high=1.0)
+
+
+def test_readings_at_other_parts_of_a_second_tell_more_of_a_clock_of_whole_seconds() -> None:
+    first = clock_offset("100", "100", (100.1, 100.2))
+    second = clock_offset("100", "100", (100.8, 100.9))
+    assert isinstance(first, ClockOffset)
+    assert isinstance(second, ClockOffset)
+    assert first.most > 0.85
+    assert first.narrowed(second) == ClockOffset(low=pytest.approx(-0.2), high=pytest.approx(0.2))
+
+
+def test_a_clock_that_was_set_meanwhile_is_known_by_its_last_reading() -> None:
+    assert ClockOffset(4.0, 5.0).narrowed(ClockOffset(-0.1, 0.1)) == ClockOffset(-0.1, 0.1)
 
 
 def test_a_clock_that_prints_no_time_is_unknown() -> None:
