@@ -54,11 +54,9 @@ CLOCK_READINGS = 8
 CLOCK_PAUSE = 0.15
 """How often, and how many seconds apart, a clock is read again that is not yet known closely enough: a busy machine
 answers late, and busybox's date tells whole seconds, so that readings at other parts of a second tell more."""
-PORT_TIMEOUT = 3.0
-LOOK_TIMEOUT = 1.5
-"""Seconds for the look that decides `etcd_via: auto`: a packet that was lost is sent again after 1 s (RFC 6298)."""
-RPC_TIMEOUT = 3.0
-"""Seconds for one RPC. Three elections of etcd's default (1 s) fit in."""
+LOOK_SHARE = 0.5
+"""Part of `etcd_timeout` for the look that decides `etcd_via: auto`: of 3 s enough for a packet that was lost and is
+sent again after 1 s (RFC 6298)."""
 
 
 def observe_host(task: Task, cluster: Cluster, *, surroundings: bool = False) -> Result:
@@ -160,14 +158,15 @@ def _look(host: Host, config: Config, member: Member, through: Tunnel | None) ->
     """Look at both ports of a member and ask it, by one road."""
     dial = through.dial if through else tls.dial
     quick = through is None and member.settings.etcd_via == "auto"
-    timeout = LOOK_TIMEOUT if quick else PORT_TIMEOUT
-    client_port, served_client = _port(member.address, CLIENT_PORT, timeout, dial)
+    patience = float(member.settings.etcd_timeout)
+    look = patience * LOOK_SHARE if quick else patience
+    client_port, served_client = _port(member, CLIENT_PORT, look, dial)
     peer_port: Maybe[bool]
     served_peer: Maybe[bytes]
     if quick and isinstance(client_port, Unknown):
         peer_port = served_peer = Unknown(f"not looked at, since port {CLIENT_PORT} does not answer")
     else:
-        peer_port, served_peer = _port(member.address, PEER_PORT, timeout, dial)
+        peer_port, served_peer = _port(member, PEER_PORT, look, dial)
     asked = ask(host, config, member, through) if client_port is True else _silent(served_client)
     if isinstance(client_port, Unknown):
         asked = replace(asked, blind=client_port)
@@ -181,14 +180,15 @@ def _look(host: Host, config: Config, member: Member, through: Tunnel | None) ->
     )
 
 
-def _port(address: str, port: int, timeout: float, dial: tls.Dial) -> tuple[Maybe[bool], Maybe[bytes]]:
-    """Return whether a port is open, for which it has `timeout` seconds, and the certificate served there."""
-    is_open = _maybe(lambda: tls.port_open(address, port, timeout=timeout, dial=dial))
+def _port(member: Member, port: int, look: float, dial: tls.Dial) -> tuple[Maybe[bool], Maybe[bytes]]:
+    """Return whether a port is open, for which it has `look` seconds, and the certificate served there."""
+    address, patience = member.address, float(member.settings.etcd_timeout)
+    is_open = _maybe(lambda: tls.port_open(address, port, timeout=look, dial=dial))
     if isinstance(is_open, Unknown):
         return is_open, is_open
     if not is_open:
         return False, Unknown(f"port {port} refuses connections")
-    return True, _maybe(lambda: tls.served_certificate(address, port, timeout=PORT_TIMEOUT, dial=dial))
+    return True, _maybe(lambda: tls.served_certificate(address, port, timeout=patience, dial=dial))
 
 
 def etcd_client(host: Host, config: Config, member: Member) -> MultiEndpointEtcd3Client:
@@ -211,7 +211,8 @@ def etcd_client(host: Host, config: Config, member: Member) -> MultiEndpointEtcd
 
 def _is_cut_off(member: Member) -> bool:
     """Whether the client port gives the controller no answer."""
-    return isinstance(_maybe(lambda: tls.port_open(member.address, CLIENT_PORT, timeout=LOOK_TIMEOUT)), Unknown)
+    look = member.settings.etcd_timeout * LOOK_SHARE
+    return isinstance(_maybe(lambda: tls.port_open(member.address, CLIENT_PORT, timeout=look)), Unknown)
 
 
 def _client(host: Host, config: Config, member: Member, through: Tunnel | None) -> MultiEndpointEtcd3Client:
@@ -237,23 +238,24 @@ def ask(host: Host, config: Config, member: Member, through: Tunnel | None) -> E
     except NornirEtcdError as error:
         why = Unknown(str(error))
         return replace(_silent(why), blind=why)
+    patience = float(member.settings.etcd_timeout)
     # The read first: where it fails for want of a quorum, the other linearizable calls would wait as long for nothing.
     seconds: Maybe[float]
     blind: Unknown | None = None
     try:
-        seconds = rpc.linearizable_read(client, timeout=RPC_TIMEOUT)
+        seconds = rpc.linearizable_read(client, timeout=patience)
     except NornirEtcdError as error:
         trouble = through.trouble() if through else None
         seconds = Unknown(str(trouble or error))
         blind = seconds if isinstance(trouble or error, (EtcdTlsError, RemoteError)) else None
-    status = _maybe(lambda: rpc.status(client, timeout=RPC_TIMEOUT))
+    status = _maybe(lambda: rpc.status(client, timeout=patience))
     if isinstance(seconds, Unknown):
         return EndpointObservation(read_seconds=seconds, status=status, members=seconds, alarms=seconds, blind=blind)
     return EndpointObservation(
         read_seconds=seconds,
         status=status,
-        members=_maybe(lambda: rpc.member_list(client, linearizable=True, timeout=RPC_TIMEOUT)),
-        alarms=_maybe(lambda: rpc.alarms(client, timeout=RPC_TIMEOUT)),
+        members=_maybe(lambda: rpc.member_list(client, linearizable=True, timeout=patience)),
+        alarms=_maybe(lambda: rpc.alarms(client, timeout=patience)),
     )
 
 

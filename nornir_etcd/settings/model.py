@@ -77,6 +77,10 @@ class Settings(BaseModel):
         description="Road to etcd: direct, ssh (through the host's SSH session), or auto (ssh where "
         "the ports do not answer the controller).",
     )
+    # Three elections of etcd's default (1 s) fit in.
+    etcd_timeout: Seconds = Field(
+        3, description="Seconds that a port or a member may take to answer one question of the controller."
+    )
     etcd_initial_cluster_token: Name = Field("etcd-{{ deploy_name }}", description="Token of the cluster.")
     etcd_quota_backend_bytes: Annotated[int, BeforeValidator(values.whole_number(1048576, 2**63 - 1, "bytes"))] = Field(
         2147483648, description="Size in bytes at which etcd takes no more writes; at most 8 GiB is advised."

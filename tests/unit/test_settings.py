@@ -57,6 +57,7 @@ def test_the_defaults_are_the_roles() -> None:
         "cfssl_dir": "certs/example/cfssl",
         "etcd_address": "192.0.2.11",
         "etcd_via": "auto",
+        "etcd_timeout": 3,
         "etcd_initial_cluster_token": "etcd-example",
         "etcd_quota_backend_bytes": 2147483648,
         "etcd_free_data_bytes": 536870912,
