@@ -70,6 +70,45 @@ class MemberStatus:
     raft_applied_index: int
     is_learner: bool
     errors: tuple[str, ...]
+    revision: int = 0  # of the store, as the response's header tells it
+    storage_version: str = ""  # 3.6 and later
+    db_size_quota: int = 0  # bytes; 3.6 and later
+
+
+@dataclass(frozen=True)
+class HashKv:
+    """The answer to HashKV: a hash of all keys up to one revision. Comparable only at equal revisions."""
+
+    hash: int
+    revision: int  # up to which it was computed
+    compact_revision: int
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """The 99th percentile of a histogram of /metrics."""
+
+    seconds: float
+    samples: int
+    window: float  # seconds between two scrapes; 0: since the member started
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What checks want to know of a member's /metrics."""
+
+    wal_fsync: Maybe[Quantile] = NOT_READ  # etcd_disk_wal_fsync_duration_seconds
+    backend_commit: Maybe[Quantile] = NOT_READ  # etcd_disk_backend_commit_duration_seconds
+    leader_changes: Maybe[int] = NOT_READ  # etcd_server_leader_changes_seen_total, since start
+    peer_round_trip: Maybe[dict[str, Quantile]] = NOT_READ  # by member ID (hexadecimal) of the other end
+    started_at: Maybe[float] = NOT_READ  # process_start_time_seconds, since the epoch
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What the member says to the probes that a kubelet sends it: HTTP status by path (/livez, /readyz, /health)."""
+
+    answers: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -92,6 +131,10 @@ class EndpointObservation:
     members: Maybe[MemberList] = NOT_READ
     alarms: Maybe[tuple[Alarm, ...]] = NOT_READ
     read_seconds: Maybe[float] = NOT_READ  # latency of a linearizable read
+    # Read by verify alone.
+    hash: Maybe[HashKv] = NOT_READ
+    metrics: Maybe[Metrics] = NOT_READ
+    probes: Maybe[Probes] = NOT_READ
     blind: Unknown | None = None  # why the controller cannot ask it: the member may serve others all the same
     via: Literal["direct", "ssh"] = "direct"  # ssh: as the host itself sees it, through its SSH session
 

@@ -54,6 +54,8 @@ CLOCK_READINGS = 8
 CLOCK_PAUSE = 0.15
 """How often, and how many seconds apart, a clock is read again that is not yet known closely enough: a busy machine
 answers late, and busybox's date tells whole seconds, so that readings at other parts of a second tell more."""
+CONNECT_SHARE = 2 / 3
+"""Part of `etcd_timeout` for one connection attempt of gRPC's."""
 LOOK_SHARE = 0.5
 """Part of `etcd_timeout` for the look that decides `etcd_via: auto`: of 3 s enough for a packet that was lost and is
 sent again after 1 s (RFC 6298)."""
@@ -220,6 +222,8 @@ def _client(host: Host, config: Config, member: Member, through: Tunnel | None) 
         chosen = host.get_connection_parameters(CONNECTION_NAME)
         store = CertificateStore(Path(member.settings.generate_certs_dir))
         extras = chosen.extras if chosen.extras and "cacert" in chosen.extras else store.client_files()
+        # Less than the question itself may take: the error then says what was wrong with the connection.
+        extras = {"connect_timeout": member.settings.etcd_timeout * CONNECT_SHARE, **extras}
         if through is not None and "target" not in extras:
             target = through.listen(member.address, int(extras.get("port", CLIENT_PORT)))
             extras = {"server_name": member.address, **extras, "target": target}
@@ -259,13 +263,17 @@ def ask(host: Host, config: Config, member: Member, through: Tunnel | None) -> E
     )
 
 
-def observe(nr: Nornir, cluster: Cluster, *, surroundings: bool = False) -> ClusterObservation:
+def observe(
+    nr: Nornir, cluster: Cluster, *, surroundings: bool = False, deep: bool = False, ssh: bool = True
+) -> ClusterObservation:
     """Observe a whole cluster: hosts and endpoints side by side.
 
     Args:
         nr: Nornir with exactly the hosts of the cluster.
         cluster: the cluster.
         surroundings: read what preflight wants to know of the hosts as well.
+        deep: ask the members for what verify alone wants to know: hashes, metrics, probes.
+        ssh: ask the hosts; without it they are unknown, and members are asked directly or not at all.
     """
     nr.data.reset_failed_hosts()
     with ThreadPoolExecutor(max_workers=2) as pool:

@@ -34,7 +34,7 @@ DEFAULT_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
 """Seconds for one connection attempt, TCP and TLS, as etcdctl's --dial-timeout."""
 
-EXTRAS = ("cacert", "cert", "key", "port", "server_name", "target", "timeout")
+EXTRAS = ("cacert", "cert", "connect_timeout", "key", "port", "server_name", "target", "timeout")
 
 # gRPC writes each failed handshake to stderr, across the report. What matters of it is in the error of the call. It
 # reads this once, when first used; here and not in `open`, since changing the environment is not safe among threads.
@@ -75,6 +75,7 @@ class Etcd:
                 target: a gRPC target to dial instead of hostname and port, such as `unix:/run/tunnel.sock`.
                 server_name: what the served certificate must name, instead of the host in the target.
                 timeout: seconds for calls of the client's own methods, by default 5; caps the time to connect.
+                connect_timeout: seconds for one connection attempt, by default 2.
             configuration: not used.
 
         Raises:
@@ -96,7 +97,9 @@ class Etcd:
             rest,
             creds=_credentials(host, options),
             time_retry=0,  # else one failure makes the client refuse the endpoint for 300 s
-            opts=_channel_options(timeout, options.get("server_name")),
+            opts=_channel_options(
+                float(options.get("connect_timeout", min(timeout, CONNECT_TIMEOUT))), options.get("server_name")
+            ),
         )
         self.connection = MultiEndpointEtcd3Client(endpoints=[endpoint], timeout=timeout)
 
@@ -111,7 +114,7 @@ def _check(host: str, options: dict[str, Any]) -> None:
     problems = [f"{label}.{key} is not known, only {', '.join(EXTRAS)}" for key in options if key not in EXTRAS]
     problems += [
         f"{label}.{key}: wanted a positive number, found {options[key]!r}"
-        for key, kinds in (("port", int), ("timeout", (int, float)))
+        for key, kinds in (("port", int), ("timeout", (int, float)), ("connect_timeout", (int, float)))
         if key in options and not (isinstance(options[key], kinds) and options[key] > 0)
     ]
     if not options.get("cacert"):
@@ -124,7 +127,7 @@ def _check(host: str, options: dict[str, Any]) -> None:
         raise InventoryError(*problems)
 
 
-def _channel_options(timeout: float, server_name: str | None) -> list[tuple[str, int | str]]:
+def _channel_options(connect_timeout: float, server_name: str | None) -> list[tuple[str, int | str]]:
     """Return the gRPC channel arguments (names in grpc's include/grpc/impl/channel_arg_names.h)."""
     options: list[tuple[str, int | str]] = [
         ("grpc.enable_http_proxy", 0),  # https_proxy of the environment would take the calls elsewhere
@@ -133,7 +136,7 @@ def _channel_options(timeout: float, server_name: str | None) -> list[tuple[str,
         ("grpc.max_reconnect_backoff_ms", 500),
         # Its name misleads: it is the time that a connection attempt may take (MIN_CONNECT_TIMEOUT in grpc's
         # doc/connection-backoff.md). 100 ms here would break off TLS handshakes with a busy member.
-        ("grpc.min_reconnect_backoff_ms", int(min(timeout, CONNECT_TIMEOUT) * 1000)),
+        ("grpc.min_reconnect_backoff_ms", int(connect_timeout * 1000)),
     ]
     if server_name:
         options.append(("grpc.ssl_target_name_override", server_name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from typing import Annotated, Literal
 
@@ -44,6 +44,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Waiver(_Part):
+    """Somebody's word, in the inventory, that a finding is known and borne (etcd_waivers)."""
+
+    reason: str
+    until: Annotated[date | None, Field(description="The last day on which it holds; null where it has no end")] = None
+
+
 class Finding(_Part):
     """One result of one check."""
 
@@ -53,6 +60,7 @@ class Finding(_Part):
     message: str
     evidence: Annotated[dict[str, str], Field(description="What was read, by name")] = {}
     remedy: Annotated[str, Field(description="What the operator can do; empty where nothing is to be done")] = ""
+    waiver: Annotated[Waiver | None, Field(description="Set where the finding is waived: it no longer counts")] = None
 
 
 class StepReport(_Part):
@@ -69,9 +77,22 @@ class StepReport(_Part):
     undo: str
     diff: str = ""
     status: StepStatus = StepStatus.PLANNED
+    started_at: Annotated[datetime | None, Field(description="Null where it was not begun")] = None
     seconds: Annotated[float, Field(ge=0)] = 0.0
     error: str = ""
     log: Annotated[list[str], Field(description="Last lines of the container's log, where the step failed")] = []
+
+
+class CertificateReport(_Part):
+    """One certificate of a member."""
+
+    place: Annotated[str, Field(description='"client" or "peer" (as served), or the path on the host')]
+    subject: str
+    issuer: str
+    serial: str
+    not_before: datetime
+    not_after: datetime
+    is_ca: bool = False
 
 
 class MemberReport(_Part):
@@ -90,6 +111,33 @@ class MemberReport(_Part):
     container_state: str = ""
     restarts: int | None = None
     certificate_days_left: int | None = None
+    certificates: list[CertificateReport] = []
+    db_size_in_use: Annotated[int | None, Field(description="Bytes")] = None
+    db_quota: Annotated[int | None, Field(description="Bytes")] = None
+    raft_term: int | None = None
+    raft_index: int | None = None
+    raft_applied_index: int | None = None
+    read_seconds: Annotated[float | None, Field(description="Latency of a linearizable read")] = None
+    hash: Annotated[str, Field(description="HashKV, hexadecimal")] = ""
+    hash_revision: Annotated[int | None, Field(description="Revision up to which that was computed")] = None
+    alarms: list[str] = []
+    leader_changes: Annotated[int | None, Field(description="Seen since the member started")] = None
+    wal_fsync_p99_seconds: float | None = None
+    backend_commit_p99_seconds: float | None = None
+    disk_window_seconds: Annotated[float, Field(description="Of both; 0: since the member started")] = 0.0
+    clock_offset_seconds: Annotated[
+        float | None, Field(description="Host's clock minus the controller's: the middle of its bounds")
+    ] = None
+    image: Annotated[str, Field(description="Tag, or digest where no tag is known")] = ""
+
+
+class Link(_Part):
+    """One way of the mesh: can one place reach the peer port of a member?"""
+
+    source: Annotated[str, Field(description='Member, or "controller"')]
+    target: Annotated[str, Field(description="Member")]
+    state: Literal["open", "refused", "silent", "unknown"]
+    reason: Annotated[str, Field(description="Why it is unknown")] = ""
 
 
 class ClusterReport(_Part):
@@ -102,11 +150,17 @@ class ClusterReport(_Part):
     refusals: Annotated[list[str], Field(description="Why nothing, or not everything, was done")] = []
     notes: list[str] = []
     findings: list[Finding] = []
+    mesh: Annotated[list[Link], Field(description="Peer ports, from the controller and from every member")] = []
     error: Annotated[str, Field(description="Why the cluster's run ended early; empty where it did not")] = ""
 
     def count(self, severity: Severity) -> int:
-        """Return how many findings have that severity."""
-        return sum(finding.severity is severity for finding in self.findings)
+        """Return how many findings have that severity and are not waived."""
+        return sum(finding.severity is severity and finding.waiver is None for finding in self.findings)
+
+    @property
+    def waived(self) -> int:
+        """How many findings that are not ok are waived."""
+        return sum(finding.waiver is not None for finding in self.findings)
 
 
 class Report(_Part):

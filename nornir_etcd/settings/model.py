@@ -122,6 +122,42 @@ class Settings(BaseModel):
     # (performEtcdStaticPodUpgrade), both in cmd/kubeadm/app/phases/upgrade/staticpods.go.
     etcd_start_timeout: Seconds = Field(300, description="Seconds that a new container may take to start.")
     etcd_health_timeout: Seconds = Field(150, description="Seconds that the cluster may take to be healthy.")
+    # Thresholds of verify.
+    etcd_cert_critical_days: Days = Field(
+        7, description="Days left below which a leaf is critical; a warning below etcd_renew_days."
+    )
+    etcd_ca_warning_days: Days = Field(365, description="Days left below which a CA is a warning.")
+    etcd_ca_critical_days: Days = Field(30, description="Days left below which a CA is critical.")
+    # https://etcd.io/docs/v3.5/faq/ ("What does the etcd warning ... mean"): p99 of wal_fsync below 10 ms, of
+    # backend_commit below 25 ms.
+    etcd_wal_fsync_warning_ms: Annotated[int, BeforeValidator(values.whole_number(1, 60000, "milliseconds"))] = Field(
+        10, description="99th percentile of the WAL's fsync above which the disk is a warning."
+    )
+    etcd_backend_commit_warning_ms: Annotated[int, BeforeValidator(values.whole_number(1, 60000, "milliseconds"))] = (
+        Field(25, description="99th percentile of the backend's commits above which the disk is a warning.")
+    )
+    etcd_metrics_window: Annotated[int, BeforeValidator(values.whole_number(0, 300, "seconds"))] = Field(
+        0, description="Seconds between two scrapes of /metrics; 0: one scrape, which tells of all since the start."
+    )
+    etcd_read_warning_ms: Annotated[int, BeforeValidator(values.whole_number(1, 60000, "milliseconds"))] = Field(
+        500, description="Milliseconds of a linearizable read above which it is a warning."
+    )
+    etcd_index_lag_warning: Annotated[int, BeforeValidator(values.whole_number(1, 2**63 - 1, "entries"))] = Field(
+        1000, description="Entries that a member may be behind in its raft index, or in applying it."
+    )
+    etcd_leader_changes_warning: Annotated[int, BeforeValidator(values.whole_number(1, 1000000, "changes"))] = Field(
+        10, description="Leader changes since a member's start, in a day on average, above which it is a warning."
+    )
+    etcd_quota_warning_percent: Annotated[int, BeforeValidator(values.whole_number(1, 100, "percent"))] = Field(
+        80, description="Part of the quota above which the size of the database is a warning."
+    )
+    # https://etcd.io/docs/v3.5/op-guide/maintenance/ ("Defragmentation"); facts of the house: 200 MiB.
+    etcd_fragmentation_warning_bytes: Annotated[int, BeforeValidator(values.whole_number(1, 2**63 - 1, "bytes"))] = (
+        Field(209715200, description="Free bytes inside the database file above which defragmentation is advised.")
+    )
+    etcd_restarts_warning: Annotated[int, BeforeValidator(values.whole_number(1, 1000000, "restarts"))] = Field(
+        3, description="Restarts of the container above which it is a warning."
+    )
     etcd_sudo_password_env: Annotated[str | None, BeforeValidator(values.environment_variable)] = Field(
         None, description="Environment variable of the controller that holds the password for sudo on the host."
     )
