@@ -54,6 +54,7 @@ CLOCK_READINGS = 8
 CLOCK_PAUSE = 0.15
 """How often, and how many seconds apart, a clock is read again that is not yet known closely enough: a busy machine
 answers late, and busybox's date tells whole seconds, so that readings at other parts of a second tell more."""
+NO_SSH = Unknown("not asked, as was wanted (--no-ssh)")
 CONNECT_SHARE = 2 / 3
 """Part of `etcd_timeout` for one connection attempt of gRPC's."""
 LOOK_SHARE = 0.5
@@ -263,31 +264,31 @@ def ask(host: Host, config: Config, member: Member, through: Tunnel | None) -> E
     )
 
 
-def observe(
-    nr: Nornir, cluster: Cluster, *, surroundings: bool = False, deep: bool = False, ssh: bool = True
-) -> ClusterObservation:
+def observe(nr: Nornir, cluster: Cluster, *, surroundings: bool = False, ssh: bool = True) -> ClusterObservation:
     """Observe a whole cluster: hosts and endpoints side by side.
 
     Args:
         nr: Nornir with exactly the hosts of the cluster.
         cluster: the cluster.
         surroundings: read what preflight wants to know of the hosts as well.
-        deep: ask the members for what verify alone wants to know: hashes, metrics, probes.
-        ssh: ask the hosts; without it they are unknown, and members are asked directly or not at all.
+        ssh: ask the hosts; without it they are unknown, and the members are asked directly or not at all.
     """
     nr.data.reset_failed_hosts()
     with ThreadPoolExecutor(max_workers=2) as pool:
-        hosts = pool.submit(
-            nr.run, task=observe_host, severity_level=logging.DEBUG, cluster=cluster, surroundings=surroundings
-        )
+        hosts = pool.submit(_observe_hosts, nr, cluster, surroundings=surroundings, ssh=ssh)
         endpoints = pool.submit(
             nr.run, task=observe_endpoint, severity_level=logging.DEBUG, cluster=cluster, tunnel=False
         )
-    seen = _collect(hosts.result(), lambda name, why: HostObservation(host=name, error=why))
-    asked = _collect_endpoints(endpoints.result())
-    return ClusterObservation(
-        taken_at=time.time(), hosts=seen, endpoints=asked | _ask_through_ssh(nr, cluster, seen, asked)
-    )
+    seen, asked = hosts.result(), _collect_endpoints(endpoints.result())
+    through = _ask_through_ssh(nr, cluster, seen, asked) if ssh else {}
+    return ClusterObservation(taken_at=time.time(), hosts=seen, endpoints=asked | through)
+
+
+def _observe_hosts(nr: Nornir, cluster: Cluster, *, surroundings: bool, ssh: bool) -> dict[str, HostObservation]:
+    if not ssh:
+        return {name: HostObservation(host=name, error=NO_SSH) for name in nr.inventory.hosts}
+    results = nr.run(task=observe_host, severity_level=logging.DEBUG, cluster=cluster, surroundings=surroundings)
+    return _collect(results, lambda name, why: HostObservation(host=name, error=why))
 
 
 def _ask_through_ssh(
