@@ -27,7 +27,8 @@ PKI = "/etc/kubernetes/pki"
 MANIFEST = "etc/kubernetes/manifests/etcd.yaml"
 STAGED = "etc/kubernetes/etcd.yaml"
 ETCDCTL = (
-    f"etcdctl --endpoints=https://127.0.0.1:2379 --cacert={PKI}/ca.pem --cert={PKI}/etcd.pem --key={PKI}/etcd-key.pem"
+    "etcdctl --dial-timeout=30s --command-timeout=60s --endpoints=https://127.0.0.1:2379 "
+    f"--cacert={PKI}/ca.pem --cert={PKI}/etcd.pem --key={PKI}/etcd-key.pem"
 )
 COMPARE = "tar -df - -C / >/dev/null 2>&1; true"
 PLACE = f"umask 077 && tar -xpf - -C / && mv /{STAGED} /{MANIFEST}"
