@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nornir_etcd.exceptions import InventoryError
 from nornir_etcd.settings.addresses import initial_cluster_entries, is_loopback
-from nornir_etcd.settings.load import check_hosts
+from nornir_etcd.settings.load import check_hosts, load_settings
 from nornir_etcd.settings.problems import Problem, named, problem_lines, shown
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ MAX_MEMBERS = 7
 """More members cost write latency and win nothing (https://etcd.io/docs/v3.5/faq/, "What is maximum cluster size")."""
 
 EQUAL = (
+    "etcd_preset",
     "etcd_version",
     "etcd_initial_cluster",
     "etcd_initial_cluster_token",
@@ -62,11 +63,13 @@ class Member:
     name: str
     address: str
     settings: Settings = field(repr=False)  # Nornir logs the arguments of every task
+    client_port: int = CLIENT_PORT  # another than 2379 where endpoints alone are known
+    peer_port: int | None = PEER_PORT  # None: not known, since endpoints alone are
 
     @property
     def client_url(self) -> str:
-        """The client URL that the member advertises."""
-        return f"https://{url_host(self.address)}:{CLIENT_PORT}"
+        """The client URL that the member advertises; of an endpoint, the one that it is asked at."""
+        return f"https://{url_host(self.address)}:{self.client_port}"
 
     @property
     def peer_url(self) -> str:
@@ -76,10 +79,25 @@ class Member:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The members that share a deploy_name, in inventory order."""
+    """The members that share a deploy_name, in inventory order.
+
+    Attributes:
+        name: its deploy_name.
+        members: as the inventory wants them.
+        declared: an inventory says what is wanted; False where endpoints alone are known, so that names, peer URLs,
+            versions and files are not to be compared with anything.
+        ca: PEM of the CA by which the controller trusts the members, where it has one.
+    """
 
     name: str
     members: tuple[Member, ...]
+    declared: bool = True
+    ca: bytes | None = field(default=None, repr=False)
+
+    @property
+    def managed(self) -> bool:
+        """Whether this program writes the files of its members: another tool's are read and never written."""
+        return self.declared and all(member.settings.etcd_preset == "cfssl" for member in self.members)
 
     @property
     def initial_cluster(self) -> str:
@@ -137,6 +155,29 @@ def load_clusters(
     if problems:
         raise InventoryError(*problem_lines(problems))
     return clusters, problem_lines(warnings)
+
+
+def endpoint_cluster(
+    endpoints: Sequence[tuple[HostVariables, int]], ca: bytes, overrides: Mapping[str, str] | None = None
+) -> tuple[Cluster, tuple[str, ...]]:
+    """Return the cluster that endpoints alone tell of, and warnings. Nothing is wanted of it but thresholds.
+
+    Args:
+        endpoints: each as a host whose hostname is the address, and its port. Two may have one address: what they are
+            told apart by is both.
+        ca: PEM of the CA that they are trusted by.
+        overrides: values of --set, above every layer of every host.
+
+    Raises:
+        InventoryError: with every fault of the variables, one line each.
+    """
+    settings, warnings = load_settings([host for host, _ in endpoints], overrides)
+    members = []
+    for host, port in endpoints:
+        own = settings[host.name]
+        name = f"{url_host(own.etcd_address)}:{port}"
+        members.append(Member(name, own.etcd_address, own, client_port=port, peer_port=None))
+    return Cluster(members[0].settings.deploy_name, tuple(members), declared=False, ca=ca), warnings
 
 
 def _grouped(checked: Mapping[str, HostSettings]) -> tuple[Cluster, ...]:

@@ -3,10 +3,13 @@
 etcd's own files stand in `{ca_dir}/etcd` behind a `..data` link that one rename switches, so certificate, key and CA
 change together and a running container sees it (a bind mount of a single file would keep the old inode). The role's
 paths are links into it.
+
+Another tool's files (etcd_preset) lie where that tool put them: they are read, and never written.
 """
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,31 +27,77 @@ MANIFEST_MODE = 0o600
 
 
 @dataclass(frozen=True)
+class Foreign:
+    """Where another tool keeps its files."""
+
+    etcd: str
+    certificate: str
+    key: str
+    peer_certificate: str
+    peer_key: str
+    trusted_ca: str
+    peer_trusted_ca: str
+    ca: str
+    manifest: str
+
+
+@dataclass(frozen=True)
 class Layout:
     """The paths of one host."""
 
     ca_dir: str
     kube_base_dir: str
     data: str
+    foreign: Foreign | None = None
 
     @property
     def ca(self) -> str:
-        """The CA of the cluster, the role's path."""
-        return f"{self.ca_dir}/{CA}"
+        """The CA of the Kubernetes cluster, the role's path."""
+        return self.foreign.ca if self.foreign else f"{self.ca_dir}/{CA}"
 
     @property
     def etcd(self) -> str:
         """The folder of etcd's own files: the only one that the container sees."""
-        return f"{self.ca_dir}/etcd"
+        return self.foreign.etcd if self.foreign else f"{self.ca_dir}/etcd"
+
+    @property
+    def certificate(self) -> str:
+        """The certificate that the client port serves."""
+        return self.foreign.certificate if self.foreign else f"{self.etcd}/{CERTIFICATE}"
+
+    @property
+    def peer_certificate(self) -> str:
+        """The certificate that the peer port serves: ours serves both."""
+        return self.foreign.peer_certificate if self.foreign else self.certificate
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The private keys that etcd uses."""
+        keys = (self.foreign.key, self.foreign.peer_key) if self.foreign else (f"{self.etcd}/{KEY}",)
+        return tuple(dict.fromkeys(keys))
+
+    @property
+    def trusted_ca(self) -> str:
+        """The CA that etcd trusts its clients by."""
+        return self.foreign.trusted_ca if self.foreign else f"{self.etcd}/{CA}"
+
+    @property
+    def peer_trusted_ca(self) -> str:
+        """The CA that etcd trusts its peers by."""
+        return self.foreign.peer_trusted_ca if self.foreign else self.trusted_ca
 
     @property
     def links(self) -> dict[str, str]:
         """The role's paths of certificate and key, each with the target that its link must have."""
+        if self.foreign:
+            return {}
         return {f"{self.ca_dir}/{name}": f"etcd/{name}" for name in (CERTIFICATE, KEY)}
 
     @property
     def modes(self) -> dict[str, int]:
-        """Etcd's own files and folder, each with the mode that it must have."""
+        """Etcd's own files and folder, each with the mode that it must have. Of another tool's the keys alone."""
+        if self.foreign:
+            return dict.fromkeys(self.keys, KEY_MODE)
         return {
             self.etcd: DIRECTORY_MODE,
             f"{self.etcd}/{CERTIFICATE}": CERTIFICATE_MODE,
@@ -59,12 +108,12 @@ class Layout:
     @property
     def manifests(self) -> str:
         """The folder that the kubelet watches. Every file in it is a Pod, whatever its name (k8s#129364)."""
-        return f"{self.kube_base_dir}/manifests"
+        return posixpath.dirname(self.manifest)
 
     @property
     def manifest(self) -> str:
         """The static Pod."""
-        return f"{self.manifests}/etcd.yaml"
+        return self.foreign.manifest if self.foreign else f"{self.kube_base_dir}/manifests/etcd.yaml"
 
     @property
     def staging(self) -> str:
@@ -84,14 +133,34 @@ class Layout:
     @property
     def observed(self) -> tuple[str, ...]:
         """Every path whose state an observation reads."""
-        return (self.ca, *self.links, *self.modes, f"{self.etcd}/..data", self.manifests, self.manifest, self.data)
+        rest = (self.manifests, self.manifest, self.data)
+        if self.foreign:
+            return tuple(dict.fromkeys((self.ca, self.etcd, *self._certificates, *self.keys, *rest)))
+        return (self.ca, *self.links, *self.modes, f"{self.etcd}/..data", *rest)
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The files whose content an observation reads. None of them holds a secret."""
-        return (self.ca, f"{self.etcd}/{CERTIFICATE}", f"{self.etcd}/{CA}", self.manifest)
+        return tuple(dict.fromkeys((self.ca, *self._certificates, self.manifest)))
+
+    @property
+    def _certificates(self) -> tuple[str, ...]:
+        return (self.certificate, self.peer_certificate, self.trusted_ca, self.peer_trusted_ca)
 
 
 def layout(settings: Settings) -> Layout:
     """Return the paths that these settings mean."""
-    return Layout(ca_dir=settings.ca_dir, kube_base_dir=settings.kube_base_dir, data=settings.etcd_data_dir)
+    foreign = None
+    if settings.etcd_preset != "cfssl":
+        foreign = Foreign(
+            etcd=settings.etcd_pki_dir,
+            certificate=settings.etcd_server_certificate,
+            key=settings.etcd_server_key,
+            peer_certificate=settings.etcd_peer_certificate,
+            peer_key=settings.etcd_peer_key,
+            trusted_ca=settings.etcd_trusted_ca,
+            peer_trusted_ca=settings.etcd_peer_trusted_ca,
+            ca=settings.etcd_general_ca,
+            manifest=settings.etcd_manifest_path,
+        )
+    return Layout(settings.ca_dir, settings.kube_base_dir, settings.etcd_data_dir, foreign)

@@ -36,6 +36,8 @@ def plan(desired: Desired, observation: ClusterObservation, store: StoreContent)
     """Return the plan, or its refusals: every reason at once, and then no step at all."""
     if not desired.allowed:
         return Plan()
+    if not desired.cluster.managed:
+        return Plan(refusals=(_foreign(desired.cluster),))
     unreadable = _unreadable(desired, observation)
     if unreadable:
         return Plan(refusals=tuple(unreadable))
@@ -45,6 +47,14 @@ def plan(desired: Desired, observation: ClusterObservation, store: StoreContent)
     if planned.refusals:
         return Plan(refusals=planned.refusals)
     return _waves(planned.issue, [planned.place])
+
+
+def _foreign(cluster: Cluster) -> str:
+    """Return why a cluster is left alone whose files this program does not write."""
+    if not cluster.declared:
+        return f"{cluster.name}: endpoints alone are known of it, so it can be verified and not changed"
+    preset = cluster.members[0].settings.etcd_preset
+    return f"{cluster.name}: its files are {preset}'s (etcd_preset) and not managed by this program; verify reads them"
 
 
 def _unreadable(desired: Desired, observation: ClusterObservation) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from nornir_etcd.settings import addresses, images, values
+from nornir_etcd.settings import addresses, images, values, waivers
 
 Name = Annotated[str, BeforeValidator(values.name)]
 NodePath = Annotated[str, BeforeValidator(values.node_path)]
@@ -15,6 +15,7 @@ Days = Annotated[int, BeforeValidator(values.whole_number(1, 36500, "days"))]
 Seconds = Annotated[int, BeforeValidator(values.whole_number(1, 86400, "seconds"))]
 KeyType = Literal["ecdsa-p256", "rsa-2048", "rsa-3072", "rsa-4096"]
 Via = Literal["direct", "ssh", "auto"]
+Preset = Literal["cfssl", "kubeadm"]
 TlsVersion = Literal["TLS1.2", "TLS1.3"]
 
 ADVISED_QUOTA = 8589934592
@@ -66,6 +67,43 @@ class Settings(BaseModel):
     )
     cfssl_dir: ControllerPath = Field(
         "{{ generate_certs_dir }}/cfssl", description="Where cfssl's tools are on the controller."
+    )
+
+    # Whose files they are, and where verify finds them. Names and places of kubeadm:
+    # https://kubernetes.io/docs/setup/best-practices/certificates/ ("Certificate paths").
+    etcd_preset: Annotated[Preset, BeforeValidator(values.one_of("cfssl", "kubeadm"))] = Field(
+        "cfssl",
+        description="Whose names and places the files on the host have: cfssl (the role's, which deploy writes) or "
+        "kubeadm (another tool's: verify alone works on them).",
+    )
+    etcd_pki_dir: NodePath = Field("{{ ca_dir }}/etcd", description="Folder of etcd's own certificates on the host.")
+    etcd_server_certificate: NodePath = Field(
+        "{{ etcd_pki_dir }}/{{ 'server.crt' if etcd_preset == 'kubeadm' else 'etcd.pem' }}",
+        description="Certificate that the client port serves.",
+    )
+    etcd_server_key: NodePath = Field(
+        "{{ etcd_pki_dir }}/{{ 'server.key' if etcd_preset == 'kubeadm' else 'etcd-key.pem' }}",
+        description="Its private key: mode and owner alone are looked at.",
+    )
+    etcd_peer_certificate: NodePath = Field(
+        "{{ etcd_pki_dir }}/{{ 'peer.crt' if etcd_preset == 'kubeadm' else 'etcd.pem' }}",
+        description="Certificate that the peer port serves.",
+    )
+    etcd_peer_key: NodePath = Field(
+        "{{ etcd_pki_dir }}/{{ 'peer.key' if etcd_preset == 'kubeadm' else 'etcd-key.pem' }}",
+        description="Its private key: mode and owner alone are looked at.",
+    )
+    etcd_trusted_ca: NodePath = Field(
+        "{{ etcd_pki_dir }}/{{ 'ca.crt' if etcd_preset == 'kubeadm' else 'ca.pem' }}",
+        description="CA that etcd trusts its clients by.",
+    )
+    etcd_peer_trusted_ca: NodePath = Field("{{ etcd_trusted_ca }}", description="CA that etcd trusts its peers by.")
+    etcd_general_ca: NodePath = Field(
+        "{{ ca_dir }}/{{ 'ca.crt' if etcd_preset == 'kubeadm' else 'ca.pem' }}",
+        description="CA of the Kubernetes cluster on the host.",
+    )
+    etcd_manifest_path: NodePath = Field(
+        "{{ kube_base_dir }}/manifests/etcd.yaml", description="Manifest of the static Pod on the host."
     )
 
     # Ours.
@@ -157,6 +195,11 @@ class Settings(BaseModel):
     )
     etcd_restarts_warning: Annotated[int, BeforeValidator(values.whole_number(1, 1000000, "restarts"))] = Field(
         3, description="Restarts of the container above which it is a warning."
+    )
+    etcd_waivers: Annotated[tuple[waivers.WaiverRule, ...], BeforeValidator(waivers.waivers)] = Field(
+        (),
+        description="Findings that are known and borne: code (or a pattern), subject (a member, the cluster or '*'), "
+        "reason, and until (a date) of each. They no longer count.",
     )
     etcd_sudo_password_env: Annotated[str | None, BeforeValidator(values.environment_variable)] = Field(
         None, description="Environment variable of the controller that holds the password for sudo on the host."

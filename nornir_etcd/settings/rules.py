@@ -82,6 +82,47 @@ def _certificates_are_no_pods(settings: Settings) -> str:
     )
 
 
+_PLACES = {
+    "etcd_pki_dir": "{pki}",
+    "etcd_server_certificate": "{pki}/etcd.pem",
+    "etcd_server_key": "{pki}/etcd-key.pem",
+    "etcd_peer_certificate": "{pki}/etcd.pem",
+    "etcd_peer_key": "{pki}/etcd-key.pem",
+    "etcd_trusted_ca": "{pki}/ca.pem",
+    "etcd_peer_trusted_ca": "{pki}/ca.pem",
+    "etcd_general_ca": "{settings.ca_dir}/ca.pem",
+    "etcd_manifest_path": "{settings.kube_base_dir}/manifests/etcd.yaml",
+}
+"""Where the files lie that deploy writes."""
+
+
+def _lies_where_deploy_writes(name: str) -> Rule:
+    def check(settings: Settings) -> str:
+        wanted = _PLACES[name].format(settings=settings, pki=f"{settings.ca_dir}/etcd")
+        found = getattr(settings, name)
+        if settings.etcd_preset != "cfssl" or found == wanted:
+            return ""
+        return (
+            f"wanted {wanted}, where deploy writes it, found {found!r}; "
+            "leave it out, or set etcd_preset to kubeadm for files of another tool"
+        )
+
+    return Rule((name, "etcd_preset", "ca_dir", "kube_base_dir"), check)
+
+
+def _is_no_key(name: str) -> Rule:
+    """Its content is read, and no private key leaves its host."""
+
+    def check(settings: Settings) -> str:
+        path = getattr(settings, name)
+        keys = (settings.etcd_server_key, settings.etcd_peer_key)
+        if path not in keys and not path.endswith((".key", "-key.pem")):
+            return ""
+        return f"wanted a file that holds no private key, since it is read, found {path!r}"
+
+    return Rule((name, "etcd_server_key", "etcd_peer_key"), check)
+
+
 RULES = (
     Rule(("etcd_image", "etcd_version"), _image_has_the_version),
     Rule(("etcd_election_timeout", "etcd_heartbeat_interval"), _election_is_five_heartbeats),
@@ -90,6 +131,8 @@ RULES = (
     Rule(("etcd_cert_days", "etcd_ca_days"), _outlived_by_its_ca),
     Rule(("etcd_data_dir", "kube_base_dir", "ca_dir"), _data_is_apart),
     Rule(("ca_dir", "kube_base_dir"), _certificates_are_no_pods),
+    *(_lies_where_deploy_writes(name) for name in _PLACES),
+    *(_is_no_key(name) for name in _PLACES if name not in {"etcd_pki_dir", "etcd_server_key", "etcd_peer_key"}),
 )
 
 

@@ -124,6 +124,7 @@ def _cluster(root: Path, version: versions.Version, addresses: tuple[str, ...]) 
         kube_base_dir=str(root),
         ca_dir=str(root / "pki"),
         etcd_data_dir=str(root / "data"),
+        etcd_preset="cfssl",
         etcd_version=str(version),
         etcd_image=f"etcd:{version}",
         etcd_initial_cluster=None,

@@ -50,6 +50,7 @@ def settings(**changed: object) -> SimpleNamespace:
             "kube_base_dir": "/etc/kubernetes",
             "ca_dir": "/etc/kubernetes/pki",
             "etcd_data_dir": "/var/lib/etcd",
+            "etcd_preset": "cfssl",
             "etcd_version": "3.5.16-0",
             "etcd_image": "registry.ikubeops.local/ikubeops/etcd:3.5.16-0",
             "etcd_initial_cluster": None,
