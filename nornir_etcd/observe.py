@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nornir.core.task import Result
 
-from nornir_etcd.cluster import CLIENT_PORT, PEER_PORT
-from nornir_etcd.connections import tls
+from nornir_etcd.connections import https, tls
 from nornir_etcd.connections.etcd import CONNECTION_NAME
+from nornir_etcd.examine import examine, unexamined
 from nornir_etcd.exceptions import EtcdTlsError, NornirEtcdError, RemoteError
 from nornir_etcd.layout import layout
 from nornir_etcd.observation import (
@@ -35,6 +35,8 @@ from nornir_etcd.survey import READ_CLOCK, parse_survey, survey_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+    from typing import Any
 
     from etcd3 import MultiEndpointEtcd3Client
     from nornir.core import Nornir
@@ -55,6 +57,7 @@ CLOCK_PAUSE = 0.15
 """How often, and how many seconds apart, a clock is read again that is not yet known closely enough: a busy machine
 answers late, and busybox's date tells whole seconds, so that readings at other parts of a second tell more."""
 NO_SSH = Unknown("not asked, as was wanted (--no-ssh)")
+NO_PEER_PORT = Unknown("not looked at, since endpoints alone are known")
 CONNECT_SHARE = 2 / 3
 """Part of `etcd_timeout` for one connection attempt of gRPC's."""
 LOOK_SHARE = 0.5
@@ -117,7 +120,7 @@ def _read_closely(task: Task, offset: ClockOffset) -> ClockOffset:
     return offset
 
 
-def observe_endpoint(task: Task, cluster: Cluster, *, tunnel: bool = True) -> Result:
+def observe_endpoint(task: Task, cluster: Cluster, *, tunnel: bool = True, deep: bool = False) -> Result:
     """Ask the member itself: its ports, the certificates it serves, its status, member list, alarms and health.
 
     By which road is said by `etcd_via`: from the controller, through the host's SSH session, or (auto) through that
@@ -128,6 +131,8 @@ def observe_endpoint(task: Task, cluster: Cluster, *, tunnel: bool = True) -> Re
         task: Nornir's.
         cluster: the host's cluster.
         tunnel: a tunnel may be opened where there is none yet.
+        deep: read /metrics and the probes as well. No hash: it is compared at one revision of all members, which
+            `observe` knows.
 
     Returns:
         An `EndpointObservation`.
@@ -141,7 +146,55 @@ def observe_endpoint(task: Task, cluster: Cluster, *, tunnel: bool = True) -> Re
         through = _reroute(host, config)
     if through is not None:
         seen = _look(host, config, member, through)
+    if deep:
+        seen = _examine(host, config, member, seen, None)
     return Result(task.host, result=seen, severity_level=logging.DEBUG)
+
+
+def observe_deeper(
+    task: Task, cluster: Cluster, *, endpoints: Mapping[str, EndpointObservation], revision: int | None
+) -> Result:
+    """Ask a member that was observed for what takes longer: the hash of its keys, /metrics and the probes.
+
+    It is asked by the road that it was observed by.
+
+    Args:
+        task: Nornir's.
+        cluster: the host's cluster.
+        endpoints: what was observed, by host name.
+        revision: up to which keys are hashed, one that all members have; None where there is none.
+
+    Returns:
+        An `EndpointObservation`: the one given, and more.
+    """
+    host = task.host
+    seen = _examine(host, task.nornir.config, cluster.member(host.name), endpoints[host.name], revision)
+    return Result(host, result=seen, severity_level=logging.DEBUG)
+
+
+def _examine(
+    host: Host, config: Config, member: Member, seen: EndpointObservation, revision: int | None
+) -> EndpointObservation:
+    through = opened_tunnel(host)
+    return examine(
+        seen,
+        member,
+        client=lambda: _client(host, config, member, through),
+        https=lambda: _https(host, member, through),
+        revision=revision,
+    )
+
+
+def _https(host: Host, member: Member, through: Tunnel | None) -> AbstractContextManager[https.Session]:
+    extras = _extras(host, member)
+    return https.session(
+        member.address,
+        int(extras.get("port", member.client_port)),
+        {name: str(extras[name]) for name in ("cacert", "cert", "key") if extras.get(name)},
+        timeout=float(member.settings.etcd_timeout),
+        server_name=str(extras.get("server_name") or ""),
+        dial=through.dial if through else tls.dial,
+    )
 
 
 def _wants_tunnel(member: Member, seen: EndpointObservation) -> bool:
@@ -163,13 +216,15 @@ def _look(host: Host, config: Config, member: Member, through: Tunnel | None) ->
     quick = through is None and member.settings.etcd_via == "auto"
     patience = float(member.settings.etcd_timeout)
     look = patience * LOOK_SHARE if quick else patience
-    client_port, served_client = _port(member, CLIENT_PORT, look, dial)
+    client_port, served_client = _port(member, member.client_port, look, dial)
     peer_port: Maybe[bool]
     served_peer: Maybe[bytes]
-    if quick and isinstance(client_port, Unknown):
-        peer_port = served_peer = Unknown(f"not looked at, since port {CLIENT_PORT} does not answer")
+    if member.peer_port is None:
+        peer_port = served_peer = NO_PEER_PORT
+    elif quick and isinstance(client_port, Unknown):
+        peer_port = served_peer = Unknown(f"not looked at, since port {member.client_port} does not answer")
     else:
-        peer_port, served_peer = _port(member, PEER_PORT, look, dial)
+        peer_port, served_peer = _port(member, member.peer_port, look, dial)
     asked = ask(host, config, member, through) if client_port is True else _silent(served_client)
     if isinstance(client_port, Unknown):
         asked = replace(asked, blind=client_port)
@@ -215,23 +270,32 @@ def etcd_client(host: Host, config: Config, member: Member) -> MultiEndpointEtcd
 def _is_cut_off(member: Member) -> bool:
     """Whether the client port gives the controller no answer."""
     look = member.settings.etcd_timeout * LOOK_SHARE
-    return isinstance(_maybe(lambda: tls.port_open(member.address, CLIENT_PORT, timeout=look)), Unknown)
+    return isinstance(_maybe(lambda: tls.port_open(member.address, member.client_port, timeout=look)), Unknown)
 
 
 def _client(host: Host, config: Config, member: Member, through: Tunnel | None) -> MultiEndpointEtcd3Client:
     if CONNECTION_NAME not in host.connections:
-        chosen = host.get_connection_parameters(CONNECTION_NAME)
-        store = CertificateStore(Path(member.settings.generate_certs_dir))
-        extras = chosen.extras if chosen.extras and "cacert" in chosen.extras else store.client_files()
         # Less than the question itself may take: the error then says what was wrong with the connection.
-        extras = {"connect_timeout": member.settings.etcd_timeout * CONNECT_SHARE, **extras}
+        extras = {"connect_timeout": member.settings.etcd_timeout * CONNECT_SHARE, **_extras(host, member)}
         if through is not None and "target" not in extras:
-            target = through.listen(member.address, int(extras.get("port", CLIENT_PORT)))
+            target = through.listen(member.address, int(extras.get("port", member.client_port)))
             extras = {"server_name": member.address, **extras, "target": target}
         host.open_connection(
             CONNECTION_NAME, config, hostname=member.address, extras=extras, default_to_host_attributes=False
         )
     return host.connections[CONNECTION_NAME].connection
+
+
+def _extras(host: Host, member: Member) -> Mapping[str, Any]:
+    """Return the certificate files to use, and what else the inventory says of the connection.
+
+    Raises:
+        PkiError: the controller has no client certificate.
+    """
+    chosen = host.get_connection_parameters(CONNECTION_NAME).extras
+    if chosen and "cacert" in chosen:
+        return chosen
+    return CertificateStore(Path(member.settings.generate_certs_dir)).client_files()
 
 
 def ask(host: Host, config: Config, member: Member, through: Tunnel | None) -> EndpointObservation:
@@ -244,7 +308,9 @@ def ask(host: Host, config: Config, member: Member, through: Tunnel | None) -> E
         why = Unknown(str(error))
         return replace(_silent(why), blind=why)
     patience = float(member.settings.etcd_timeout)
-    # The read first: where it fails for want of a quorum, the other linearizable calls would wait as long for nothing.
+    # The status first, since it needs no quorum: what it takes to connect is then no part of the read's latency. Then
+    # the read: where it fails for want of a quorum, the other linearizable calls would wait as long for nothing.
+    status = _maybe(lambda: rpc.status(client, timeout=patience))
     seconds: Maybe[float]
     blind: Unknown | None = None
     try:
@@ -253,7 +319,6 @@ def ask(host: Host, config: Config, member: Member, through: Tunnel | None) -> E
         trouble = through.trouble() if through else None
         seconds = Unknown(str(trouble or error))
         blind = seconds if isinstance(trouble or error, (EtcdTlsError, RemoteError)) else None
-    status = _maybe(lambda: rpc.status(client, timeout=patience))
     if isinstance(seconds, Unknown):
         return EndpointObservation(read_seconds=seconds, status=status, members=seconds, alarms=seconds, blind=blind)
     return EndpointObservation(
@@ -264,7 +329,9 @@ def ask(host: Host, config: Config, member: Member, through: Tunnel | None) -> E
     )
 
 
-def observe(nr: Nornir, cluster: Cluster, *, surroundings: bool = False, ssh: bool = True) -> ClusterObservation:
+def observe(
+    nr: Nornir, cluster: Cluster, *, surroundings: bool = False, ssh: bool = True, deep: bool = False
+) -> ClusterObservation:
     """Observe a whole cluster: hosts and endpoints side by side.
 
     Args:
@@ -272,6 +339,8 @@ def observe(nr: Nornir, cluster: Cluster, *, surroundings: bool = False, ssh: bo
         cluster: the cluster.
         surroundings: read what preflight wants to know of the hosts as well.
         ssh: ask the hosts; without it they are unknown, and the members are asked directly or not at all.
+        deep: ask the members that answer for what takes longer as well: the hash of their keys at one revision,
+            /metrics and the probes. No SSH round trip more.
     """
     nr.data.reset_failed_hosts()
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -280,8 +349,10 @@ def observe(nr: Nornir, cluster: Cluster, *, surroundings: bool = False, ssh: bo
             nr.run, task=observe_endpoint, severity_level=logging.DEBUG, cluster=cluster, tunnel=False
         )
     seen, asked = hosts.result(), _collect_endpoints(endpoints.result())
-    through = _ask_through_ssh(nr, cluster, seen, asked) if ssh else {}
-    return ClusterObservation(taken_at=time.time(), hosts=seen, endpoints=asked | through)
+    asked |= _ask_through_ssh(nr, cluster, seen, asked) if ssh else {}
+    if deep:
+        asked = _ask_deeper(nr, cluster, asked)
+    return ClusterObservation(taken_at=time.time(), hosts=seen, endpoints=asked)
 
 
 def _observe_hosts(nr: Nornir, cluster: Cluster, *, surroundings: bool, ssh: bool) -> dict[str, HostObservation]:
@@ -311,6 +382,26 @@ def _ask_through_ssh(
         again = chosen.run(task=observe_endpoint, severity_level=logging.DEBUG, cluster=cluster)
         found |= _collect_endpoints(again)
     return found
+
+
+def _ask_deeper(
+    nr: Nornir, cluster: Cluster, endpoints: Mapping[str, EndpointObservation]
+) -> dict[str, EndpointObservation]:
+    """Ask every member for more, side by side; hashes at the newest revision that all have who answered."""
+    told = {status.revision for one in endpoints.values() if not isinstance(status := one.status, Unknown)}
+    results = nr.run(
+        task=observe_deeper,
+        severity_level=logging.DEBUG,
+        cluster=cluster,
+        endpoints=endpoints,
+        revision=min(told - {0}, default=None),
+    )
+    return {
+        name: unexamined(endpoints[name], Unknown(f"{name}: {multi[0].exception}"))
+        if multi[0].failed
+        else multi[0].result
+        for name, multi in results.items()
+    }
 
 
 def _collect_endpoints(results: AggregatedResult) -> dict[str, EndpointObservation]:

@@ -22,6 +22,7 @@ _SCALARS = {
     "enum": FieldDescriptorProto.TYPE_INT32,  # the same on the wire, and any number a newer etcd may send is kept
     "int64": FieldDescriptorProto.TYPE_INT64,
     "string": FieldDescriptorProto.TYPE_STRING,
+    "uint32": FieldDescriptorProto.TYPE_UINT32,
     "uint64": FieldDescriptorProto.TYPE_UINT64,
 }
 
@@ -62,6 +63,13 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "AlarmRequest": {"action": (1, "enum"), "memberID": (2, "uint64"), "alarm": (3, "enum")},
     "AlarmMember": {"memberID": (1, "uint64"), "alarm": (2, "enum")},
     "AlarmResponse": {"header": (1, "ResponseHeader"), "alarms": (2, "[AlarmMember]")},
+    "HashKVRequest": {"revision": (1, "int64")},
+    "HashKVResponse": {
+        "header": (1, "ResponseHeader"),
+        "hash": (2, "uint32"),
+        "compact_revision": (3, "int64"),
+        "hash_revision": (4, "int64"),
+    },
     "RangeRequest": {"key": (1, "bytes")},
     "RangeResponse": {"header": (1, "ResponseHeader")},
 }
@@ -110,5 +118,7 @@ MemberListRequest = _message_class("MemberListRequest")
 MemberListResponse = _message_class("MemberListResponse")
 AlarmRequest = _message_class("AlarmRequest")
 AlarmResponse = _message_class("AlarmResponse")
+HashKVRequest = _message_class("HashKVRequest")
+HashKVResponse = _message_class("HashKVResponse")
 RangeRequest = _message_class("RangeRequest")
 RangeResponse = _message_class("RangeResponse")

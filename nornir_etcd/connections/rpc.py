@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nornir_etcd.connections import messages
 from nornir_etcd.exceptions import EtcdError, EtcdRefused, EtcdTimeout, EtcdTlsError, EtcdUnreachable
-from nornir_etcd.observation import Alarm, MemberInfo, MemberList, MemberStatus
+from nornir_etcd.observation import Alarm, HashKv, MemberInfo, MemberList, MemberStatus
 
 if TYPE_CHECKING:
     from etcd3 import MultiEndpointEtcd3Client
@@ -47,6 +47,9 @@ def status(client: MultiEndpointEtcd3Client, *, timeout: float) -> MemberStatus:
         raft_applied_index=answer.raftAppliedIndex,
         is_learner=answer.isLearner,
         errors=tuple(answer.errors),
+        revision=answer.header.revision,
+        storage_version=answer.storageVersion,
+        db_size_quota=answer.dbSizeQuota,
     )
 
 
@@ -93,6 +96,25 @@ def alarms(client: MultiEndpointEtcd3Client, *, timeout: float) -> tuple[Alarm, 
     request = messages.AlarmRequest(action=_ALARM_GET)
     answer = _call(client, "Maintenance/Alarm", request, messages.AlarmResponse, timeout)
     return tuple(Alarm(entry.memberID, _ALARM_KINDS.get(entry.alarm, str(entry.alarm))) for entry in answer.alarms)
+
+
+def hash_kv(client: MultiEndpointEtcd3Client, *, revision: int, timeout: float) -> HashKv:
+    """Ask one member for the hash of all its keys up to a revision; it reads the whole database for it.
+
+    Args:
+        client: `connection` of the plugin `etcd`.
+        revision: up to which; 0 for the member's own newest, which is no other member's.
+        timeout: seconds.
+
+    Returns:
+        The hash; an etcd before 3.6 does not tell its revision, which is then the one asked for, 0 included.
+
+    Raises:
+        EtcdError: one of its four kinds; EtcdRefused where the revision is compacted or not reached yet.
+    """
+    request = messages.HashKVRequest(revision=revision)
+    answer = _call(client, "Maintenance/HashKV", request, messages.HashKVResponse, timeout)
+    return HashKv(answer.hash, answer.hash_revision or revision, answer.compact_revision)
 
 
 def linearizable_read(client: MultiEndpointEtcd3Client, *, timeout: float) -> float:
