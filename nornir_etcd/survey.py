@@ -159,7 +159,7 @@ def parse_survey(  # noqa: PLR0913 - the script's arguments, and its answer
         hostname=parts["hostname"].out.strip() if "hostname" in parts else "",
         clock=(clock_bounds(parts["clock"].out) or (0.0,))[0],
         files=files,
-        texts={path: parts[f"text:{path}"].out for path in paths.texts if f"text:{path}" in parts},
+        texts=_texts(parts, paths),
         containers=_asked(parts, "containers", runtime.parse_containers),
         images=_asked(parts, "images", runtime.parse_images),
         data=_data(parts, files.get(paths.data), paths),
@@ -189,6 +189,12 @@ def _asked(parts: dict[str, Part], name: str, parse: Callable[[str], T]) -> Mayb
         return parse(part.out)
     except ValueError as error:
         return Unknown(f"{name} of the runtime could not be read: {error}")
+
+
+def _texts(parts: dict[str, Part], paths: Layout) -> dict[str, str]:
+    """Return the content of each file that could be read."""
+    found = ((path, parts.get(f"text:{path}")) for path in paths.texts)
+    return {path: part.out for path, part in found if part is not None and not part.code}
 
 
 def _files(parts: dict[str, Part], paths: Layout) -> dict[str, FileState]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nornir_etcd.observation import Unknown
@@ -26,6 +26,7 @@ class Evidence:
     issued: Mapping[str, bytes]  # PEM of the certificate that the controller issued, by host name
     now: datetime  # controller's time
     state: ClusterState
+    manifests: Mapping[str, str] = field(default_factory=dict)  # as deploy would write them, by host name
 
     def host(self, name: str) -> HostObservation:
         """Return what the host said."""
@@ -36,31 +37,48 @@ class Evidence:
         return self.observation.endpoints[name]
 
 
-def evidence(cluster: Cluster, observation: ClusterObservation, issued: Mapping[str, bytes], now: datetime) -> Evidence:
-    """Return the evidence that one observation gives."""
-    return Evidence(cluster, observation, issued, now, cluster_state(cluster, observation))
+def evidence(
+    cluster: Cluster,
+    observation: ClusterObservation,
+    issued: Mapping[str, bytes],
+    now: datetime,
+    manifests: Mapping[str, str] | None = None,
+) -> Evidence:
+    """Return the evidence that one observation gives.
+
+    Args:
+        cluster: as the inventory wants it.
+        observation: of its hosts and endpoints.
+        issued: PEM of the certificate that the controller issued, by host name.
+        now: controller's time.
+        manifests: as deploy would write them, by host name; what is not rendered is not compared.
+    """
+    return Evidence(cluster, observation, issued, now, cluster_state(cluster, observation), manifests or {})
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question about one subject, which is answered in one of four ways."""
+    """One question about one subject, which is answered in one of four ways.
+
+    What was read is given by name, whatever the name: a host may be called `message`.
+    """
 
     code: str
     subject: str
 
-    def ok(self, message: str, **read: object) -> Finding:
+    def ok(self, message: str, /, **read: object) -> Finding:
         """Nothing is wrong."""
         return self._finding(Severity.OK, message, "", read)
 
-    def warning(self, message: str, remedy: str, **read: object) -> Finding:
+    def warning(self, message: str, remedy: str, /, **read: object) -> Finding:
         """Something will go wrong, or is not as it should be."""
         return self._finding(Severity.WARNING, message, remedy, read)
 
-    def critical(self, message: str, remedy: str, **read: object) -> Finding:
+    def critical(self, message: str, remedy: str, /, **read: object) -> Finding:
         """Something is wrong now."""
         return self._finding(Severity.CRITICAL, message, remedy, read)
 
-    def unknown(self, why: Unknown | str, remedy: str = "", **read: object) -> Finding:
+    def unknown(self, why: Unknown | str, remedy: str = "", /, **read: object) -> Finding:
         """The question could not be answered."""
         reason = why.reason if isinstance(why, Unknown) else why
         return self._finding(Severity.UNKNOWN, reason, remedy, read)

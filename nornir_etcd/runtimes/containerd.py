@@ -123,8 +123,15 @@ def _container(entry: dict[str, Any]) -> Container:
             state=str(entry["state"]),
             pod=str(entry["labels"]["io.kubernetes.pod.name"]),
             attempt=int(entry["metadata"]["attempt"]),
-            image_id=str(entry["imageRef"]),
+            image_id=str(entry.get("imageId") or entry["imageRef"]),
             created_ns=int(entry["createdAt"]),
+            image=_tag(entry),
         )
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"a container without {error}") from error
+
+
+def _tag(entry: dict[str, Any]) -> str:
+    """Return the tag that the container was started from; runtimes of before CRI 1.29 leave it empty."""
+    image = entry.get("image")
+    return str(image.get("userSpecifiedImage") or "") if isinstance(image, dict) else ""

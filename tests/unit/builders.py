@@ -11,24 +11,30 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from nornir_etcd.cluster import Cluster, Member, load_clusters, quorum
 from nornir_etcd.layout import CA, CERTIFICATE, CERTIFICATE_MODE, KEY, KEY_MODE, layout
 from nornir_etcd.manifest import render
 from nornir_etcd.observation import (
     Alarm,
+    ClockOffset,
     ClusterObservation,
     Container,
     DataDirectory,
     EndpointObservation,
     FileState,
     HostObservation,
+    Kubelet,
+    Listener,
+    Manifests,
     Maybe,
     MemberInfo,
     MemberList,
     MemberStatus,
+    Surroundings,
     Unknown,
+    Volume,
 )
 from nornir_etcd.pki.authority import Authority, make_authority
 from nornir_etcd.pki.leaf import LeafRequest, issue
@@ -39,7 +45,7 @@ from nornir_etcd.settings import HostVariables
 from nornir_etcd.signers.local import Pair, StoreContent
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from nornir_etcd.plan.step import Plan, Step
 
@@ -131,21 +137,22 @@ class Node:
             (leaf, ca) = self.placed
             contents = ((CERTIFICATE, leaf.certificate), (KEY, leaf.key), (CA, ca))
             states[paths.etcd] = FileState("directory", mode=0o700, owner="0:0")
-            states[f"{paths.etcd}/..data"] = FileState("link", mode=0o755, target="..20261122")
+            states[f"{paths.etcd}/..data"] = FileState("link", mode=0o755, owner="0:0", target="..20261122")
             for name, content in contents:
                 mode = KEY_MODE if name == KEY else CERTIFICATE_MODE
                 path = f"{paths.etcd}/{name}"
-                states[path] = FileState("link", mode, sha256=digest(content), target=f"..data/{name}")
+                states[path] = FileState("link", mode, "0:0", sha256=digest(content), target=f"..data/{name}")
                 if path in paths.modes and f"{paths.ca_dir}/{name}" in paths.links:
-                    target = paths.links[f"{paths.ca_dir}/{name}"]
-                    states[f"{paths.ca_dir}/{name}"] = FileState("link", mode, sha256=digest(content), target=target)
+                    states[f"{paths.ca_dir}/{name}"] = replace(
+                        states[path], target=paths.links[f"{paths.ca_dir}/{name}"]
+                    )
         if self.ca is not None:
-            states[paths.ca] = FileState("file", mode=0o644, sha256=digest(self.ca))
+            states[paths.ca] = FileState("file", 0o644, "0:0", sha256=digest(self.ca))
         if self.manifest is not None:
-            states[paths.manifests] = FileState("directory", mode=0o700)
-            states[paths.manifest] = FileState("file", mode=0o600, mtime=NOW.timestamp() - self.manifest_age)
+            states[paths.manifests] = FileState("directory", 0o700, "0:0")
+            states[paths.manifest] = FileState("file", 0o600, "0:0", mtime=NOW.timestamp() - self.manifest_age)
         if not isinstance(self.data, Unknown) and self.data.state != "absent":
-            states[paths.data] = FileState("directory", mode=0o700)
+            states[paths.data] = FileState("directory", 0o700, "0:0")
         return states | self.files
 
     def observed_texts(self) -> dict[str, str]:
@@ -155,6 +162,7 @@ class Node:
         found = {
             paths.ca: self.ca,
             f"{paths.etcd}/{CERTIFICATE}": certificate,
+            f"{paths.etcd}/{CA}": self.placed[1] if self.placed else None,
             paths.manifest: self.manifest.encode() if self.manifest is not None else None,
         }
         return {path: content.decode() for path, content in found.items() if content is not None}
@@ -166,6 +174,29 @@ class Node:
         state = "CONTAINER_RUNNING" if self.up else "CONTAINER_EXITED"
         image = f"sha256:{self.member.settings.etcd_image}"
         return (Container(f"{self.name}-{self.restarts}", state, f"etcd-{self.name}", 0, image, 1),)
+
+    def surroundings(self, peers: Mapping[str, Literal["open", "refused", "silent"]]) -> Surroundings:
+        """Return what a host offers on which nothing is wrong; `peers` by address."""
+        paths = layout(self.member.settings)
+        etcd = tuple(
+            Listener(port, address, 7, "etcd", f"0::/kubepods/{one.id}")
+            for port, address in ((2379, "127.0.0.1"), (2379, self.member.address), (2380, self.member.address))
+            for one in self.containers()
+            if self.up
+        )
+        images = self.images
+        return Surroundings(
+            offset=ClockOffset(-0.1, 0.1),
+            missing_tools=(),
+            runtime=None if self.up else "containerd",
+            sockets=("/run/containerd/containerd.sock",),
+            digests=images if isinstance(images, Unknown) else {one: frozenset({f"sha256:{one}"}) for one in images},
+            kubelets=(Kubelet(1, "same", "/var/lib/kubelet/config.yaml", paths.manifests),),
+            manifests=Manifests((), ()),
+            listeners=etcd,
+            volumes={path: Volume(path, 50 * 1024**3, writable=True, mount="/") for path in paths.volumes},
+            peers={address: state for address, state in peers.items() if address != self.member.address},
+        )
 
 
 def digest(content: bytes | None) -> str:
@@ -328,6 +359,12 @@ class World:
             containers=images if isinstance(images, Unknown) else node.containers(),
             images=images if isinstance(images, Unknown) else {image: f"sha256:{image}" for image in images},
             data=node.data,
+            surroundings=node.surroundings(
+                {
+                    one.member.address: "open" if one.up else "silent" if one.error else "refused"
+                    for one in self.nodes.values()
+                }
+            ),
         )
 
     def _endpoint(self, node: Node) -> EndpointObservation:

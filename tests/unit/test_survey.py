@@ -289,6 +289,15 @@ def invented_nothing(seen: HostObservation, whole: HostObservation) -> None:
     assert seen.uid in {-1, whole.uid}
 
 
+def test_a_file_that_could_not_be_read_is_not_taken_for_an_empty_one() -> None:
+    usual = {"uid": (0, "0\n", ""), "clock": (0, "1\n", ""), "images": (0, "{}", "")}
+    failed = {
+        f"text:{PATHS.manifest}": (1, "", f"cat: {PATHS.manifest}: Input/output error"),
+        f"text:{PATHS.ca}": (0, "", ""),
+    }
+    assert parse_survey("h", answer(usual | failed), TOKEN, PATHS, CONTAINERD).texts == {PATHS.ca: ""}
+
+
 def test_a_host_without_crictl_is_unknown_in_its_containers(tree: Tree) -> None:
     tree.crictl = False
     seen = tree.survey()

@@ -1,4 +1,4 @@
-"""What preflight reads of a host, or why it is not known. Pure: no I/O."""
+"""What checks read of a host's surroundings, or why it is not known. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def surroundings(observation: ClusterObservation, member: Member) -> Surroundings:
     """Return what was read of the host; where nothing was, everything in it is unknown."""
-    read = observation.hosts[member.name].surroundings
-    if not isinstance(read, Unknown):
-        return read
-    return Surroundings(read, read, read, read, read, read, read, read, read)
+    host = observation.hosts[member.name]
+    if not isinstance(host.surroundings, Unknown):
+        return host.surroundings
+    unread = host.error or host.surroundings
+    return Surroundings(unread, unread, unread, unread, unread, unread, unread, unread, unread)

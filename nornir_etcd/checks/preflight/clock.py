@@ -9,7 +9,7 @@ from nornir_etcd.checks.preflight.answers import surroundings
 from nornir_etcd.observation import CLOCK_LIMIT, ClockOffset, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from nornir_etcd.checks.evidence import Evidence
     from nornir_etcd.cluster import Member
@@ -19,12 +19,23 @@ REMEDY = "set it by NTP (chrony, systemd-timesyncd) and wait until it is right"
 
 
 def check(seen: Evidence, member: Member, *, acts: bool) -> Finding:
+    """Check the clock of a host on which something may be done."""
+    asked = Check("preflight.clock", member.name)
+    return judge(asked, seen, member, off=asked.critical if acts else asked.warning)
+
+
+def judge(asked: Check, seen: Evidence, member: Member, *, off: Callable[..., Finding]) -> Finding:
     """Compare a clock with the controller's, and with those of members that are not surely wrong themselves.
 
     A distance is known between bounds only. The clock is called wrong where all of them lie beyond the limit, and right
     where all lie within.
+
+    Args:
+        asked: the question, in the name of whoever asks it.
+        seen: what was observed.
+        member: whose clock it is.
+        off: how to say that it is wrong.
     """
-    asked = Check("preflight.clock", member.name)
     offset = surroundings(seen.observation, member).offset
     if isinstance(offset, Unknown):
         return asked.unknown(f"the clock was not read: {offset.reason}", "see that date works on the host")
@@ -35,8 +46,7 @@ def check(seen: Evidence, member: Member, *, acts: bool) -> Finding:
         if _is_off(one)
     ]
     if apart:
-        say = asked.critical if acts else asked.warning
-        return say(f"the clock is {', '.join(apart)}, wanted within {CLOCK_LIMIT:g} s", REMEDY, **read)
+        return off(f"the clock is {', '.join(apart)}, wanted within {CLOCK_LIMIT:g} s", REMEDY, **read)
     if offset.most > CLOCK_LIMIT:
         return asked.unknown(
             f"whether the clock is within {CLOCK_LIMIT:g} s of the controller's is not known: it is "

@@ -23,7 +23,7 @@ def check(seen: Evidence, started: frozenset[str]) -> Finding:
     """Compare the image of all members: one that is left as it is counts like one that is to start."""
     asked = Check("preflight.image", seen.cluster.name)
     found = present(seen.cluster, seen.observation)
-    read = {name: _shown(digests) for name, digests in found.items()}
+    read = {name: shown(digests) for name, digests in found.items()}
     if differing := difference(found):
         return asked.critical(f"the image is not the same on all hosts: {differing}", REMEDY, **read)
     doubtful = sorted(
@@ -54,9 +54,9 @@ def difference(found: Mapping[str, frozenset[str]]) -> str:
     """Return, in words, which host has which image; empty where one digest is common to all."""
     if not found or frozenset.intersection(*found.values()):
         return ""
-    return ", ".join(f"{name} has {_shown(digests)}" for name, digests in found.items())
+    return ", ".join(f"{name} has {shown(digests)}" for name, digests in found.items())
 
 
-def _shown(digests: frozenset[str]) -> str:
+def shown(digests: frozenset[str]) -> str:
     """Return a digest as crictl shows it: its first 13 digits."""
     return min(digests).removeprefix("sha256:")[:13]

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 
 def runs(seen: Evidence, member: Member) -> Finding:
-    """Check that a kubelet runs and takes static Pods from the folder that the manifest goes to."""
-    asked = Check("preflight.kubelet", member.name)
+    """Check that a kubelet would start the Pod."""
+    return judge(Check("preflight.kubelet", member.name), seen, member)
+
+
+def judge(asked: Check, seen: Evidence, member: Member) -> Finding:
+    """Say whether a kubelet runs and takes static Pods from the folder that the manifest goes to."""
     kubelets = surroundings(seen.observation, member).kubelets
     wanted = layout(member.settings).manifests
     if isinstance(kubelets, Unknown):

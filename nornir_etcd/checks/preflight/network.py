@@ -11,9 +11,11 @@ from nornir_etcd.cluster import CLIENT_PORT, METRICS_PORT, PEER_PORT
 from nornir_etcd.observation import NOT_READ, Unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nornir_etcd.checks.evidence import Evidence
     from nornir_etcd.cluster import Member
-    from nornir_etcd.observation import Listener
+    from nornir_etcd.observation import Container, Listener, Maybe
     from nornir_etcd.report.model import Finding
 
 PORTS = (CLIENT_PORT, PEER_PORT, METRICS_PORT)
@@ -25,13 +27,12 @@ def ports(seen: Evidence, member: Member) -> Finding:
     listeners = surroundings(seen.observation, member).listeners
     if isinstance(listeners, Unknown):
         return asked.unknown(f"the ports could not be read: {listeners.reason}", "see /proc/net/tcp on the host")
-    taken = [one for one in listeners if _in_the_way(one, member)]
-    read = {f"{one.port} {one.address}": _owner(one) for one in taken}
+    taken = in_the_way(listeners, member)
+    read = {f"{one.port} {one.address}": owner(one) for one in taken}
     if not taken:
         return asked.ok(f"ports {', '.join(map(str, PORTS))} are free", **read)
     containers = seen.host(member.name).containers
-    ids = [] if isinstance(containers, Unknown) else [container.id for container in containers]
-    others = [one for one in taken if not any(identity in one.cgroup for identity in ids)]
+    others = of_others(taken, containers)
     if not others or member.name in seen.state.healthy:
         return asked.ok("the member itself has the ports", **read)
     if isinstance(containers, Unknown) and all(one.process == "etcd" for one in others):
@@ -40,8 +41,19 @@ def ports(seen: Evidence, member: Member) -> Finding:
             "see that the runtime answers",
             **read,
         )
-    names = ", ".join(dict.fromkeys(f"{one.port} by {_owner(one)}" for one in others))
+    names = ", ".join(dict.fromkeys(f"{one.port} by {owner(one)}" for one in others))
     return asked.critical(f"ports are taken: {names}", "stop what has them; etcd's ports are fixed", **read)
+
+
+def in_the_way(listeners: Iterable[Listener], member: Member) -> list[Listener]:
+    """Return those that listen where the member's etcd would."""
+    return [one for one in listeners if _in_the_way(one, member)]
+
+
+def of_others(listeners: Iterable[Listener], containers: Maybe[tuple[Container, ...]]) -> list[Listener]:
+    """Return those that are not known to be of one of the member's own containers."""
+    ids = [] if isinstance(containers, Unknown) else [container.id for container in containers]
+    return [one for one in listeners if not any(identity in one.cgroup for identity in ids)]
 
 
 def _in_the_way(listener: Listener, member: Member) -> bool:
@@ -56,7 +68,8 @@ def _in_the_way(listener: Listener, member: Member) -> bool:
         return True
 
 
-def _owner(listener: Listener) -> str:
+def owner(listener: Listener) -> str:
+    """Return who listens, in a few words."""
     return f"{listener.process} (pid {listener.pid})" if listener.pid else "a process that could not be told"
 
 

@@ -41,6 +41,19 @@ def test_a_container_that_crashed_is_read_with_its_restarts() -> None:
     assert not found.running
 
 
+def test_a_newer_runtime_tells_the_tag_and_the_id_of_the_image() -> None:
+    """CRI 1.29 and later: `imageRef` may then be a digest in a registry."""
+    document = json.loads(recorded("ps.json"))
+    entry = document["containers"][0]
+    entry["imageRef"], entry["imageId"] = "x/etcd@sha256:77", IMAGE
+    entry["image"]["userSpecifiedImage"] = "x/etcd:3.5.16-0"
+    (found,) = CONTAINERD.parse_containers(json.dumps(document))
+    assert (found.image_id, found.image) == (IMAGE, "x/etcd:3.5.16-0")
+    entry["image"] = None
+    (found,) = CONTAINERD.parse_containers(json.dumps(document))
+    assert found.image == ""
+
+
 @pytest.mark.parametrize("name", ["ps-none.json", "ps-crashed-running-only.json", "ps-image-missing.json"])
 def test_no_container_is_an_empty_list(name: str) -> None:
     assert CONTAINERD.parse_containers(recorded(name)) == ()
