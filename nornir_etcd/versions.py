@@ -28,6 +28,51 @@ class Version:
 SUPPORTED: Final = ((3, 4), (3, 5), (3, 6), (3, 7))
 """The minors whose flags and probes are known here."""
 
+SECURITY_FLOOR: Final = (Version(3, 5, 33), Version(3, 6, 14), Version(3, 7, 1))
+"""The first release of each minor in which a client cannot deny the service in the TLS handshake (CHANGELOG-3.x.md).
+A minor before these has ended: it gets no fixes any more."""
+
+
+@dataclass(frozen=True)
+class BadRelease:
+    """Releases that etcd itself advises against."""
+
+    first: Version
+    last: Version
+    loses_data: bool
+    why: str
+    source: str
+    use: Version  # the first one that is right again
+
+
+KNOWN_BAD: Final = (
+    BadRelease(
+        Version(3, 5, 0),
+        Version(3, 5, 2),
+        loses_data=True,
+        why="members may silently come to hold different data when one is killed under load",
+        source="etcd#13766",
+        use=Version(3, 5, 3),
+    ),
+    BadRelease(
+        Version(3, 4, 21),
+        Version(3, 4, 21),
+        loses_data=False,
+        why="etcd advises against it",
+        source="CHANGELOG-3.4.md",
+        use=Version(3, 4, 22),
+    ),
+    BadRelease(
+        Version(3, 5, 5),
+        Version(3, 5, 5),
+        loses_data=False,
+        why="etcd advises against it",
+        source="CHANGELOG-3.5.md",
+        use=Version(3, 5, 6),
+    ),
+)
+"""Releases not to run in production."""
+
 TLS_MIN_VERSION: Final = (Version(3, 4, 25), Version(3, 5, 8))
 """--tls-min-version came with TLS 1.3 (etcd#15486 in 3.4, etcd#15483 in 3.5). Before, etcd itself asks for TLS 1.2."""
 
@@ -112,6 +157,22 @@ def knows(version: Version, since: tuple[Version, ...]) -> bool:
         if (first.major, first.minor) == (version.major, version.minor):
             return version >= first
     return version > max(since)
+
+
+def security_floor(version: Version) -> Version | None:
+    """Return the least release of the same minor that has no known hole; None where no floor of it is known."""
+    return next((one for one in SECURITY_FLOOR if (one.major, one.minor) == (version.major, version.minor)), None)
+
+
+def has_ended(version: Version) -> bool:
+    """Return whether the release's minor gets no fixes any more."""
+    oldest = SECURITY_FLOOR[0]
+    return (version.major, version.minor) < (oldest.major, oldest.minor)
+
+
+def known_bad(version: Version) -> BadRelease | None:
+    """Return why a release is known to be bad, or None."""
+    return next((one for one in KNOWN_BAD if one.first <= version <= one.last), None)
 
 
 def server_flags(version: Version, tls_min_version: str) -> dict[str, str]:

@@ -90,3 +90,16 @@ def test_probes_ask_what_the_release_can_answer(version: str, live: str, ready: 
 @given(releases)
 def test_no_probe_that_restarts_a_container_asks_plain_health(version: Version) -> None:
     assert "/health" not in {live_path(version), startup_path(version)}
+
+
+@given(releases)
+def test_a_release_without_a_security_floor_has_ended(version: Version) -> None:
+    assert versions.has_ended(version) == (versions.security_floor(version) is None)
+
+
+def test_the_release_to_use_instead_of_a_bad_one_is_good_and_of_the_same_minor() -> None:
+    for bad in versions.KNOWN_BAD:
+        assert bad.first <= bad.last < bad.use
+        assert versions.known_bad(bad.first) is versions.known_bad(bad.last) is bad
+        assert versions.known_bad(bad.use) is None
+        assert (bad.use.major, bad.use.minor) == (bad.first.major, bad.first.minor)
