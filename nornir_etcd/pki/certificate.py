@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from nornir_etcd.exceptions import PkiError
 from nornir_etcd.pki import keys
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 USAGES = {"serverAuth": ExtendedKeyUsageOID.SERVER_AUTH, "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH}
 """The extended key usages that etcd asks for, by their name in RFC 5280, 4.2.1.12."""
+
+ANY_USAGE = "2.5.29.37.0"
+"""anyExtendedKeyUsage (RFC 5280, 4.2.1.12)."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,26 @@ class CertificateInfo:
     is_ca: bool
     fingerprint: str  # SHA-256 of the DER form, lower-case hex
     key_type: str  # as in keys.KeyType; other kinds by a name of the same form
+
+    def allows(self, usage: str) -> bool:
+        """Whether it may be used so: one that names no extended key usage, or any, may be used for all.
+
+        As Go's crypto/x509 decides it, which etcd is built with (checkChainForKeyUsage in verify.go).
+        """
+        return not self.usages or usage in self.usages or ANY_USAGE in self.usages
+
+    def names(self, name: str) -> bool:
+        """Whether it is for a DNS name or an IP address.
+
+        A wildcard stands for one label, the first (RFC 6125, 6.4.3; matchHostnames in Go's crypto/x509).
+        """
+        try:
+            return str(ipaddress.ip_address(name)) in self.ip_addresses
+        except ValueError:
+            wanted = name.lower().removesuffix(".")
+        first, dot, rest = wanted.partition(".")
+        forms = {wanted, f"*.{rest}"} if first and dot and rest else {wanted}
+        return any(one.lower() in forms for one in self.dns_names)
 
 
 def load_all(pem: bytes) -> list[x509.Certificate]:
@@ -83,6 +112,49 @@ def signed_by(leaf_pem: bytes, ca_pem: bytes) -> bool:
     """
     leaf = load(leaf_pem)
     return any(_issued(leaf, issuer) for issuer in load_all(ca_pem))
+
+
+def signers(leaf_pem: bytes, ca_pem: bytes, between: Sequence[bytes] = ()) -> list[bytes]:
+    """Return the certificates of `ca_pem` that a leaf chains to, as PEM; empty where there is none.
+
+    Args:
+        leaf_pem: the leaf; what follows it in the same PEM may be intermediate certificates.
+        ca_pem: the CA, or a bundle of several.
+        between: PEMs in which further intermediate certificates may stand.
+
+    Raises:
+        PkiError: where one of them is unreadable.
+    """
+    leaf, *rest = load_all(leaf_pem)
+    trusted = load_all(ca_pem)
+    pool = [one for one in [*rest, *(one for pem in between for one in load_all(pem))] if one not in trusted]
+    ahead, seen = [leaf], [leaf]
+    found: list[x509.Certificate] = []
+    while ahead:
+        issued = ahead.pop()
+        found += [one for one in trusted if one not in found and _issued(issued, one)]
+        above = [one for one in pool if one not in seen and _issued(issued, one)]
+        ahead += above
+        seen += above
+    return [one.public_bytes(Encoding.PEM) for one in found]
+
+
+def each(pem: bytes) -> list[bytes]:
+    """Return the certificates of a PEM text, each as a PEM of its own.
+
+    Raises:
+        PkiError: where there is none or one is unreadable.
+    """
+    return [one.public_bytes(Encoding.PEM) for one in load_all(pem)]
+
+
+def fingerprints(pem: bytes) -> frozenset[str]:
+    """Return the SHA-256 of each certificate of a PEM text, lower-case hex.
+
+    Raises:
+        PkiError: where there is none or one is unreadable.
+    """
+    return frozenset(one.fingerprint(hashes.SHA256()).hex() for one in load_all(pem))
 
 
 def _issued(leaf: x509.Certificate, issuer: x509.Certificate) -> bool:

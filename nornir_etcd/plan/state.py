@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from nornir_etcd.layout import layout
 from nornir_etcd.observation import Unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nornir_etcd.cluster import Cluster, Member
     from nornir_etcd.observation import (
         ClusterObservation,
@@ -32,13 +34,15 @@ class ClusterState:
     live: MemberList | None  # the member list, where a quorum answers
     healthy: frozenset[str]  # hosts whose endpoint answered a linearizable read, as the member of the live list
     leader: str  # host name; empty where unknown
+    entries: Mapping[str, MemberInfo] = field(default_factory=dict)  # of the live list, by host name
 
     def entry(self, member: Member) -> MemberInfo | None:
-        """Return the member's entry in the live list, found by exact peer URL."""
-        for info in self.live.members if self.live else ():
-            if member.peer_url in info.peer_urls:
-                return info
-        return None
+        """Return the member's entry in the live list, found by exact peer URL.
+
+        Of an endpoint no peer URL is known: its entry is that of the member as which it answers, or whose client URL
+        it is.
+        """
+        return self.entries.get(member.name)
 
 
 def known_status(endpoint: EndpointObservation) -> MemberStatus | None:
@@ -52,13 +56,24 @@ def is_healthy(endpoint: EndpointObservation) -> bool:
     return not isinstance(endpoint.read_seconds, Unknown) and status is not None and status.leader != 0
 
 
-def _is_healthy_member(member: Member, endpoint: EndpointObservation, live: MemberList | None) -> bool:
+def _is_healthy_member(endpoint: EndpointObservation, live: MemberList | None, entry: MemberInfo | None) -> bool:
     """Whether a healthy endpoint is the member that the live list has: another's etcd may answer on its address."""
     status = known_status(endpoint)
     if status is None or not is_healthy(endpoint):
         return False
-    ids = {(live.cluster_id, info.id) for info in live.members if member.peer_url in info.peer_urls} if live else set()
-    return live is None or (status.cluster_id, status.member_id) in ids
+    if live is None:
+        return True
+    return entry is not None and (status.cluster_id, status.member_id) == (live.cluster_id, entry.id)
+
+
+def _entry(cluster: Cluster, member: Member, endpoint: EndpointObservation, live: MemberList) -> MemberInfo | None:
+    if cluster.declared:
+        return next((info for info in live.members if member.peer_url in info.peer_urls), None)
+    status = known_status(endpoint)
+    if status is not None:
+        told = (info for info in live.members if (live.cluster_id, info.id) == (status.cluster_id, status.member_id))
+        return next(told, None)
+    return next((info for info in live.members if member.client_url in info.client_urls), None)
 
 
 def is_surely_down(name: str, observation: ClusterObservation) -> bool:
@@ -122,9 +137,13 @@ def cluster_state(cluster: Cluster, observation: ClusterObservation) -> ClusterS
         life = "starting"
     else:
         life = "new"
+    found = {m.name: _entry(cluster, m, endpoints[m.name], live) for m in cluster.members} if live else {}
     return ClusterState(
         life=life,
         live=live,
-        healthy=frozenset(m.name for m in cluster.members if _is_healthy_member(m, endpoints[m.name], live)),
+        healthy=frozenset(
+            m.name for m in cluster.members if _is_healthy_member(endpoints[m.name], live, found.get(m.name))
+        ),
         leader=leader_host(cluster, observation),
+        entries={name: entry for name, entry in found.items() if entry is not None},
     )

@@ -11,7 +11,9 @@ from nornir_etcd.settings.values import checked_item, from_json, text
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ENTRY = re.compile(r"([^=,\s]+)=(https?)://(\[[^\]\s,]+\]|[^:/\[\]\s,]+):([0-9]{1,5})/?")
+_ENDPOINT = re.compile(r"(?:(https?)://)?(\[[^\]]+\]|[^:/\[\]]+)(?::([0-9]{1,5}))?/?")
 _MAX_DNS_NAME = 253
+_MAX_PORT = 65535
 
 
 def is_dns_name(found: str) -> bool:
@@ -112,3 +114,30 @@ def initial_cluster_entries(found: str) -> tuple[tuple[str, str], ...]:
         bracketed = f"[{address}]" if ":" in address else address
         entries.append((member, f"{scheme}://{bracketed}:{int(port)}"))
     return tuple(entries)
+
+
+def endpoint(found: str, default_port: int) -> tuple[str, int]:
+    """Return address and port of an endpoint of etcd, as etcdctl takes them: a client URL, or what follows its https://.
+
+    Args:
+        found: https://10.0.0.1:2379, 10.0.0.1:2379 or 10.0.0.1; an IPv6 address in brackets.
+        default_port: where none is told.
+
+    Raises:
+        Unwanted: it is none, or one without TLS.
+    """
+    wanted = "an endpoint such as https://10.0.0.1:2379, an IPv6 address in brackets"
+    match = _ENDPOINT.fullmatch(found)
+    if not match:
+        raise Unwanted(wanted)
+    scheme, host, port = match.groups()
+    if scheme == "http":
+        raise Unwanted("https://", "plain HTTP is not supported: etcd must serve TLS there")
+    number = default_port if port is None else int(port)
+    try:
+        address = member_address(host.strip("[]"))
+    except Unwanted:
+        raise Unwanted(wanted) from None
+    if not 0 < number <= _MAX_PORT or host.startswith("[") != (":" in address):
+        raise Unwanted(wanted)
+    return address, number

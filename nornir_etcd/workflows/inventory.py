@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nornir.core.inventory import Inventory
 from nornir.init_nornir import load_inventory
 
-from nornir_etcd.cluster import load_clusters
+from nornir_etcd.cluster import endpoint_cluster, load_clusters
+from nornir_etcd.connections.etcd import CONNECTION_NAME
 from nornir_etcd.exceptions import InventoryError
 from nornir_etcd.settings import HostVariables
+from nornir_etcd.signers.local import CA_CERTIFICATES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -28,6 +33,33 @@ class WholeInventory(Inventory):
 
     For a Nornir whose inventory was made in memory: `nr.inventory = WholeInventory(hosts, groups, defaults)`.
     """
+
+
+class EndpointInventory(WholeInventory):
+    """An inventory of endpoints alone: one cluster, of which nothing is known but where to ask.
+
+    `nornir_etcd.endpoints.nornir_for` makes it.
+
+    Attributes:
+        ports: client port by host name.
+        ca: PEM of the CA that the endpoints are trusted by.
+    """
+
+    ports: Mapping[str, int]
+    ca: bytes
+
+    def cluster(self, overrides: Mapping[str, str]) -> tuple[Cluster, tuple[str, ...]]:
+        """Return the cluster of the endpoints, and warnings.
+
+        Raises:
+            InventoryError: with every fault of the variables.
+        """
+        # A member is named by address and port, which is no name of a host in an inventory.
+        hosts = [
+            (replace(variables(host), name=f"endpoint-{number}"), self.ports[name])
+            for number, (name, host) in enumerate(self.hosts.items(), 1)
+        ]
+        return endpoint_cluster(hosts, self.ca, overrides)
 
 
 def whole_inventory(nr: Nornir) -> Inventory:
@@ -74,8 +106,24 @@ def clusters_in(
     Raises:
         InventoryError: with every fault of the inventory.
     """
+    if isinstance(inventory, EndpointInventory):
+        cluster, warnings = inventory.cluster(overrides or {})
+        return (cluster,), warnings
     members = [variables(host) for host in inventory.hosts.values() if host.has_parent_group(GROUP)]
-    return load_clusters(members, overrides or {})
+    clusters, warnings = load_clusters(members, overrides or {})
+    return tuple(replace(cluster, ca=_trusted_ca(inventory, cluster)) for cluster in clusters), warnings
+
+
+def _trusted_ca(inventory: Inventory, cluster: Cluster) -> bytes | None:
+    """Return the CA by which the controller trusts the members. What is wrong with it is told by who connects."""
+    first = cluster.members[0]
+    named = (inventory.hosts[first.name].get_connection_parameters(CONNECTION_NAME).extras or {}).get("cacert")
+    folder = Path(first.settings.generate_certs_dir)
+    paths = [folder / name for name in CA_CERTIFICATES] if named is None else [Path(str(named)).expanduser()]
+    for path in paths:
+        with suppress(OSError):
+            return path.read_bytes()
+    return None
 
 
 def check_selection(inventory: Inventory, hosts: Collection[str]) -> None:

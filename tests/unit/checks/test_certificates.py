@@ -75,7 +75,9 @@ def test_what_is_served_and_cannot_be_read_is_unknown() -> None:
         (100, OK, "holds for 100 days"),
         (30, OK, "holds for 30 days"),
         (29, WARNING, "expires in 29 days"),
-        (0, WARNING, "expires in 0 days"),
+        (7, WARNING, "expires in 7 days"),
+        (6, CRITICAL, "expires in 6 days"),
+        (0, CRITICAL, "expires in 0 days"),
         (-1, CRITICAL, "expired on 2026-11-21"),
     ],
 )
