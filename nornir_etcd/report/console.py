@@ -16,13 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from nornir_etcd.report.model import Outcome, Report, Severity, StepStatus
+from nornir_etcd.report.summary import EXIT_CODES, WORST_FIRST, summary, unreached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
-    from nornir_etcd.report.model import ClusterReport, Finding, MemberReport, StepReport
+    from nornir_etcd.report.model import ClusterReport, Finding, MemberReport, StepReport, Waiver
 
 OUTCOME_STYLE = {
     Outcome.UNCHANGED: "green",
@@ -38,7 +40,6 @@ SEVERITY_STYLE = {
     Severity.WARNING: "yellow",
     Severity.OK: "green",
 }
-"""Worst first, the order in which findings are shown."""
 STATUS_STYLE = {
     StepStatus.PLANNED: "cyan",
     StepStatus.DONE: "green",
@@ -47,7 +48,7 @@ STATUS_STYLE = {
 }
 DIFF_STYLE = {"+": "green", "-": "red", "@": "cyan"}
 ROLE_STYLE = {"leader": "bold", "unknown": "dim"}
-EXIT_CODES = {1: "critical findings", 3: "a step failed or was refused", 4: "a check could not be made"}
+LINK_STYLE = {"open": "green", "refused": "bold red", "silent": "bold red", "unknown": "magenta"}
 SPARE = ("container", "db", "restarts", "address", "certificate", "version")
 """Columns of the member table that a narrow terminal goes without, the first one first."""
 LOG_WIDTH = 2000
@@ -62,7 +63,8 @@ def print_report(report: Report, *, verbose: bool = False) -> None:
 
     Args:
         report: the report.
-        verbose: also show the findings that are ok, every reason in full, and the diffs.
+        verbose: also show the findings that are ok, every reason in full, the diffs, the ways between the members, and
+            the certificates.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a locale without arrows must not end in a traceback
@@ -83,11 +85,13 @@ def report_view(report: Report, *, verbose: bool = False) -> RenderableType:
 
     Args:
         report: the report.
-        verbose: also show the findings that are ok, every reason in full, and the diffs; a dry run shows the last two.
+        verbose: also show the findings that are ok, every reason in full, the diffs, the ways between the members, and
+            the certificates; a dry run shows reasons and diffs in any case.
     """
     report = Report.model_validate(_harmless(report.model_dump()))
     parts = [Text(f"warning: {warning}", style="yellow") for warning in report.warnings]
-    clusters = [_cluster(one, verbose=verbose, full=verbose or report.dry_run) for one in report.clusters]
+    full = verbose or report.dry_run
+    clusters = [_cluster(one, report.finished_at, verbose=verbose, full=full) for one in report.clusters]
     return Group(*parts, *([Text()] if parts else []), *clusters, _summary(report))
 
 
@@ -107,7 +111,7 @@ def _harmless(value: object, *, lines: bool = False) -> object:
     return harmless(value if lines else value.replace("\n", " "))
 
 
-def _cluster(cluster: ClusterReport, *, verbose: bool, full: bool) -> RenderableType:
+def _cluster(cluster: ClusterReport, now: datetime, *, verbose: bool, full: bool) -> RenderableType:
     heading = Text.assemble(
         (f"cluster {cluster.name}", "bold"), ": ", (cluster.outcome.value, OUTCOME_STYLE[cluster.outcome])
     )
@@ -117,14 +121,19 @@ def _cluster(cluster: ClusterReport, *, verbose: bool, full: bool) -> Renderable
         parts += [Text(), _plan(cluster, full=full)]
         parts += [part for step in cluster.plan for part in _details(step, diffs=full)]
     if shown:
-        parts += [Text(), _findings(shown)]
+        lost = {member.name: member.ssh for member in cluster.members if unreached(member)}
+        parts += [Text(), _findings(shown, lost)]
+    if verbose and cluster.mesh:
+        parts += [Text(), _mesh(cluster)]
+    if verbose and any(member.certificates for member in cluster.members):
+        parts += [Text(), _certificates(cluster.members, now)]
     return Group(heading, Padding(Group(*parts), (1, 0, 1, 2), expand=False))
 
 
 def _wrong(cluster: ClusterReport) -> Iterator[RenderableType]:
     """Say what kept the run from its work, each reason once, and what is to be noted."""
     told = [finding.message for finding in cluster.findings]
-    silent = [member.ssh for member in cluster.members if member.ssh not in ("ok", "not asked", *told)]
+    silent = [member.ssh for member in cluster.members if unreached(member) and member.ssh not in told]
     reasons = dict.fromkeys((cluster.error, *cluster.refusals, *silent))
     lines = [Text(f"✗ {reason}", style="red") for reason in reasons if reason]
     lines += [Text(f"· {note}", style="dim") for note in cluster.notes]
@@ -168,11 +177,11 @@ def _members(members: list[MemberReport]) -> RenderableType:
             _health(member),
             Text(member.role, style=ROLE_STYLE.get(member.role, "")),
             member.version or "-",
-            "-" if member.db_size is None else _size(member.db_size),
+            "-" if member.db_size is None else size(member.db_size),
             member.container or "-",
             "-" if member.restarts is None else str(member.restarts),
             "-" if member.certificate_days_left is None else f"{member.certificate_days_left} days",
-            _marked(member),
+            Text(*marked(member)),
         ]
         for member in members
     ]
@@ -185,13 +194,15 @@ def _health(member: MemberReport) -> Text:
     return Text("healthy", style="green") if member.healthy else Text("unhealthy", style="bold red")
 
 
-def _marked(member: MemberReport) -> Text:
+def marked(member: MemberReport) -> tuple[str, str]:
+    """Return what is to be said at a member's row, and the style of it."""
     if member.ssh != "ok":
-        return Text("not asked", style="dim") if member.ssh == "not asked" else Text("no SSH", style="red")
-    return Text("changed", style="yellow") if member.changed else Text()
+        return ("no SSH", "red") if unreached(member) else ("not asked", "dim")
+    return ("changed", "yellow") if member.changed else ("", "")
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
+    """Return a number of bytes as people read it."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:  # noqa: PLR2004 - what the binary prefixes mean
             return f"{count:.0f} {unit}"
@@ -233,36 +244,84 @@ def _details(step: StepReport, *, diffs: bool) -> Iterator[RenderableType]:
         yield Padding(Group(*lines), (0, 0, 0, 2), expand=False)
 
 
-def _findings(findings: list[Finding]) -> RenderableType:
-    """Show the findings, the worst first; what several checks say in the same words of a subject is one row."""
-    order = list(SEVERITY_STYLE)
-    ordered = sorted(findings, key=lambda one: order.index(one.severity))
-    said: dict[tuple[Severity, str, str], list[Finding]] = {}
+def _findings(findings: list[Finding], lost: Mapping[str, str]) -> RenderableType:
+    """Show the findings, the worst first; what several checks say in the same words of a subject is one row.
+
+    So is what is unknown only since a host was not reached (`lost`: why, by name). Those that are waived come last and
+    dimmed, with the word that waives them.
+    """
+    ordered = sorted(findings, key=lambda one: (one.waiver is not None, WORST_FIRST.index(one.severity)))
+    said: dict[tuple[Severity, str, str, Waiver | None], list[Finding]] = {}
     for finding in ordered:
-        said.setdefault((finding.severity, finding.subject, finding.message), []).append(finding)
+        said.setdefault((finding.severity, finding.subject, _told(finding, lost), finding.waiver), []).append(finding)
     rows: list[list[str | Text]] = []
-    for (severity, subject, message), same in said.items():
+    for (severity, subject, message, waiver), same in said.items():
         what = Text(message)
-        for remedy in dict.fromkeys(finding.remedy for finding in same if finding.remedy):
+        own = [finding for finding in same if finding.message == message] or same
+        for remedy in dict.fromkeys(finding.remedy for finding in own if finding.remedy):
             what.append(f"\n→ {remedy}", style="cyan")
         codes = "\n".join(dict.fromkeys(finding.code for finding in same))
-        rows.append([Text(severity.value, style=SEVERITY_STYLE[severity]), subject, codes, what])
+        row = [Text(severity.value, style=SEVERITY_STYLE[severity]), Text(subject), Text(codes), what]
+        if waiver is not None:
+            until = f" until {waiver.until}" if waiver.until else ""
+            row = [Text("waived"), Text(subject), Text(codes), Text(f"{severity.value}: {message}")]
+            row[-1].append(f"\nwaived{until}: {waiver.reason}")
+            for cell in row:
+                cell.stylize("dim")
+        rows.append([*row])
     return _Table(["finding", "subject", "check", "what, and what to do"], rows)
 
 
-def _summary(report: Report) -> Text:
-    members = [member for cluster in report.clusters for member in cluster.members]
-    healthy = sum(member.healthy is True for member in members)
-    changed = sum(member.changed for member in members)
-    seconds = (report.finished_at - report.started_at).total_seconds()
-    text = Text.assemble(
-        (f"{report.runbook}{' (dry run)' if report.dry_run else ''}", "bold"),
-        f": {healthy} of {len(members)} members healthy, {changed or 'nothing'} changed",
+def _told(finding: Finding, lost: Mapping[str, str]) -> str:
+    """Return what a finding says, without saying again at length why a host was not reached."""
+    why = lost.get(finding.subject)
+    if finding.severity is Severity.UNKNOWN and why and why in finding.message:
+        return why
+    message = finding.message
+    for name, reason in lost.items():
+        if name != finding.subject:
+            message = message.replace(reason, f"{name} was not reached")
+    return message
+
+
+def mesh_rows(cluster: ClusterReport) -> list[list[str]]:
+    """Return the ways between the members as a matrix: the headings, then a row for each place that looks."""
+    links = {(link.source, link.target): link.state for link in cluster.mesh}
+    sources = dict.fromkeys(link.source for link in cluster.mesh)
+    targets = [member.name for member in cluster.members]
+    rows = [[source, *(links.get((source, target), "-") for target in targets)] for source in sources]
+    return [["peer port of", *targets], *rows]
+
+
+def _mesh(cluster: ClusterReport) -> RenderableType:
+    headings, *rows = mesh_rows(cluster)
+    return _Table(
+        headings, [[row[0], *(Text(cell, style=LINK_STYLE.get(cell, "dim")) for cell in row[1:])] for row in rows]
     )
-    for severity, style in SEVERITY_STYLE.items():
-        if count := sum(cluster.count(severity) for cluster in report.clusters):
-            text.append(" · ", style="dim").append(f"{count} {severity.value}", style=style)
-    text.append(f" · {seconds:.1f} s", style="dim")
+
+
+def _certificates(members: list[MemberReport], now: datetime) -> RenderableType:
+    rows: list[list[str | Text]] = [
+        [
+            member.name,
+            one.place,
+            one.subject,
+            one.issuer,
+            f"{one.not_after:%Y-%m-%d}",
+            f"{(one.not_after - now).days} days",
+        ]
+        for member in members
+        for one in member.certificates
+    ]
+    return _Table(["certificate", "place", "subject", "issuer", "holds until", "left"], rows, ("issuer", "subject"))
+
+
+def _summary(report: Report) -> Text:
+    (first, _), *parts = summary(report)
+    named, _, rest = first.partition(":")
+    text = Text.assemble((named, "bold"), f":{rest}")
+    for part, severity in parts:
+        text.append(" · ", style="dim").append(part, style=SEVERITY_STYLE[severity] if severity else "dim")
     if report.exit_code:
         text.append(f"\nexit code {report.exit_code}: {EXIT_CODES[report.exit_code]}", style="bold red")
     return text

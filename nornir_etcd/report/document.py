@@ -8,14 +8,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from nornir_etcd.report.model import Report
+from nornir_etcd.report.summary import summary_line
 
-DERIVED = ("changed", "exit_code")
+DERIVED = ("changed", "exit_code", "summary")
 """What is written for readers and follows from the rest."""
 
 
 def to_json(report: Report) -> str:
-    """Return the report as JSON, indented, with the exit code that it means."""
+    """Return the report as JSON, indented, with the exit code that it means and the summary at its end."""
     document = report.model_dump(mode="json") | {"changed": report.changed, "exit_code": report.exit_code}
+    document["summary"] = summary_line(report)
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -46,5 +48,6 @@ def schema() -> dict[str, Any]:
     found["title"] = "Report of nornir-etcd"
     found["properties"]["changed"] = {"type": "boolean"}
     found["properties"]["exit_code"] = {"type": "integer", "enum": [0, 1, 3, 4]}
+    found["properties"]["summary"] = {"type": "string"}
     found["required"] = sorted([*found["required"], *DERIVED])
     return found

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from nornir_etcd.manifest import manifest_diff
 from nornir_etcd.report.model import (
+    CertificateReport,
     ClusterReport,
     Finding,
+    Link,
     MemberReport,
     Outcome,
     Report,
     Severity,
     StepReport,
     StepStatus,
+    Waiver,
 )
 
 if TYPE_CHECKING:
@@ -300,6 +303,60 @@ def long_addresses() -> Report:
     )
 
 
+def certificate(place: str, subject: str = "CN=master-1", **rest: Any) -> CertificateReport:
+    """Return a certificate that holds for 100 days more."""
+    return CertificateReport(
+        place=place,
+        subject=subject,
+        issuer="CN=example CA",
+        serial="1f",
+        not_before=STARTED - timedelta(days=265),
+        not_after=STARTED + timedelta(days=100, hours=1),
+        **rest,
+    )
+
+
+def deep_verify() -> Report:
+    """Return a verify with all that hosts and members tell, one way of the mesh closed and two findings waived."""
+    known: dict[str, Any] = {
+        "db_size_in_use": 16384,
+        "db_quota": 2147483648,
+        "raft_term": 3,
+        "raft_index": 1200,
+        "raft_applied_index": 1200,
+        "read_seconds": 0.0042,
+        "hash": "8f1c2d3e",
+        "hash_revision": 900,
+        "leader_changes": 1,
+        "wal_fsync_p99_seconds": 0.0031,
+        "backend_commit_p99_seconds": 0.0122,
+        "clock_offset_seconds": 0.01,
+        "image": IMAGE,
+        "certificates": [certificate("client"), certificate("/etc/kubernetes/pki/ca.pem", "CN=example CA", is_ca=True)],
+    }
+    members = [member(name, address, **known) for name, address in HOSTS.items()]
+    mesh = [
+        Link(source=source, target=target, state="silent" if (source, target) == ("master-2", "master-3") else "open")
+        for source in ("controller", *HOSTS)
+        for target in HOSTS
+        if source != target
+    ]
+    known_ones = [
+        finding("version.floor", Severity.WARNING, "master-1", "runs 3.5.16, below the floor 3.5.33", "upgrade"),
+        finding("cluster.size", Severity.CRITICAL, "example", "an even number of members", "add one"),
+    ]
+    waivers = [Waiver(reason="frozen until the move", until=date(2026, 12, 31)), Waiver(reason="as it is")]
+    findings = [
+        *fine(),
+        finding("peer.mesh", Severity.CRITICAL, "master-2", "does not reach master-3 port 2380", "open the firewall"),
+        *(one.model_copy(update={"waiver": waiver}) for one, waiver in zip(known_ones, waivers, strict=True)),
+    ]
+    cluster = ClusterReport(
+        name="example", outcome=Outcome.CHECKED, members=members, findings=findings, mesh=mesh, notes=["deep"]
+    )
+    return report("verify", cluster)
+
+
 def hostile() -> Report:
     """Return a report full of what a host must not be able to do to a terminal."""
     evil = "\x1b[2J\x1b]0;owned\x07[bold red]not markup[/]\r\x9b31m \u202egnp.exe\ttab"
@@ -307,11 +364,20 @@ def hostile() -> Report:
         name="example",
         outcome=Outcome.FAILED,
         error=evil,
-        members=[member("master-1", "10.88.0.11", version=evil, container=evil), blank("master-2", "10.88.0.12", evil)],
+        members=[
+            member("master-1", "10.88.0.11", version=evil, container=evil, certificates=[certificate(evil, evil)]),
+            blank("master-2", "10.88.0.12", evil),
+        ],
         plan=[step("master-1", "start-member", evil, status=StepStatus.FAILED, error=evil, log=[evil], diff=evil)],
         refusals=[evil],
         notes=[evil],
-        findings=[finding("member.data", Severity.CRITICAL, "master-1", evil, evil)],
+        findings=[
+            finding("member.data", Severity.CRITICAL, "master-1", evil, evil),
+            finding("member.data", Severity.WARNING, evil, evil, evil).model_copy(
+                update={"waiver": Waiver(reason=evil), "evidence": {"read": evil}}
+            ),
+        ],
+        mesh=[Link(source=evil, target="master-1", state="unknown", reason=evil)],
     )
     return report("deploy", cluster, warnings=[evil])
 
@@ -327,6 +393,7 @@ SAMPLES = {
         findings_of_each_severity,
         two_clusters,
         long_addresses,
+        deep_verify,
         hostile,
     )
 }

@@ -120,6 +120,56 @@ def test_what_several_checks_say_in_the_same_words_is_said_once() -> None:
     assert "3 unknown" in text
 
 
+def test_what_is_unknown_since_a_host_was_not_reached_is_one_row_with_what_to_do_about_it() -> None:
+    dead = "node-5: no answer"
+    findings = [
+        samples.finding("host.clock", Severity.UNKNOWN, "node-5", f"the clock was not read: {dead}", "see date"),
+        samples.finding("host.unreachable", Severity.UNKNOWN, "node-5", dead, "make it reachable"),
+        samples.finding("member.hash", Severity.UNKNOWN, "node-5", "the member was not asked", "ask it"),
+        samples.finding("client.unreachable", Severity.CRITICAL, "node-5", f"no port: {dead}", "open it"),
+        samples.finding("ca.unequal", Severity.UNKNOWN, "green", f"not known: {dead}"),
+    ]
+    member = samples.blank("node-5", "10.88.0.15", dead)
+    cluster = ClusterReport(name="green", outcome=Outcome.CHECKED, members=[member], findings=findings)
+    text = drawn(samples.report("verify", cluster))
+    assert text.count(dead) == 2
+    assert "see date" not in text
+    assert all(words in text for words in ("make it reachable", "host.clock", "the member was not asked", "open it"))
+    assert "not known: node-5 was not reached" in text
+    assert "4 unknown" in text
+
+
+def test_what_is_waived_comes_last_with_reason_and_day() -> None:
+    lines = drawn(samples.deep_verify(), 400).splitlines()
+    (first,) = (number for number, line in enumerate(lines) if line.startswith("  finding"))
+    assert [line.split()[0] for line in lines[first + 1 : first + 7]] == (
+        ["critical", "→", "waived", "waived:", "waived", "waived"]
+    )
+    assert "critical: an even number of members" in lines[first + 3]
+    assert "waived until 2026-12-31: frozen until the move" in lines[first + 6]
+    coloured = drawn(samples.deep_verify(), 400, colours=True)
+    assert "\x1b[2mwaived until 2026-12-31: frozen until the move" in coloured
+    assert "2 waived" in lines[-2]
+
+
+def test_the_ways_between_members_and_the_certificates_are_shown_where_asked_for() -> None:
+    brief, full = drawn(samples.deep_verify(), 400), drawn(samples.deep_verify(), 400, verbose=True)
+    assert "peer port of" not in brief
+    assert "holds until" not in brief
+    lines = [line.split() for line in full.splitlines()]
+    assert ["peer", "port", "of", "master-1", "master-2", "master-3"] in lines
+    assert ["master-2", "open", "-", "silent"] in lines
+    assert ["master-1", "client", "CN=master-1", "CN=example", "CA", "2027-03-02", "100", "days"] in lines
+
+
+def test_hosts_that_nobody_wanted_to_reach_are_no_fault() -> None:
+    member = samples.member("node-5", "10.88.0.15", ssh="not asked, as was wanted (--no-ssh)")
+    text = drawn(samples.report("verify", ClusterReport(name="x", outcome=Outcome.CHECKED, members=[member])))
+    assert "not asked" in text
+    assert "✗" not in text
+    assert "no SSH" not in text
+
+
 def test_why_a_host_was_not_reached_is_told_where_nothing_else_tells_it() -> None:
     member = samples.blank("node-5", "10.88.0.15", "node-5: connection refused; start sshd")
     text = drawn(
@@ -198,7 +248,7 @@ def written(report: Report, folder: Path) -> str:
 
 def test_a_locale_without_arrows_gets_the_report_all_the_same(tmp_path: Path) -> None:
     path = written(samples.failed_step(), tmp_path)
-    done = run(PROGRAM, "show", path, cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
+    done = run(PROGRAM, "report", "show", path, cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
     assert (done.code, done.err) == (0, "")
     assert "the container crashes again and again" in done.out
 
@@ -207,7 +257,7 @@ def test_a_reader_that_goes_away_gets_no_traceback(tmp_path: Path) -> None:
     findings = samples.fine({f"host-{number}": "" for number in range(150)})
     cluster = ClusterReport(name="example", outcome=Outcome.CHECKED, members=[], findings=findings)
     path = written(samples.report("verify", cluster), tmp_path)
-    done = run("/bin/sh", "-c", '"$0" show -v "$1" | head -n 1', PROGRAM, path, cwd=tmp_path)
+    done = run("/bin/sh", "-c", '"$0" report show -v "$1" | head -n 1', PROGRAM, path, cwd=tmp_path)
     assert (done.out, done.err) == ("cluster example: checked\n", "")
 
 
@@ -218,7 +268,7 @@ def test_a_terminal_gets_colours_unless_it_can_or_should_have_none(
     tmp_path: Path, environment: dict[str, str], coloured: bool
 ) -> None:
     path = written(samples.second_deploy(), tmp_path)
-    code, text = run_on_terminal(PROGRAM, "show", path, cwd=tmp_path, stream="stdout", env=environment)
+    code, text = run_on_terminal(PROGRAM, "report", "show", path, cwd=tmp_path, stream="stdout", env=environment)
     assert code == 0
     assert ("\x1b[32m" in text) is coloured
     assert "3 of 3 members healthy" in SGR.sub("", text)

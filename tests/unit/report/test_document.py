@@ -44,11 +44,11 @@ def is_valid(text: str) -> bool:
 
 
 def test_the_shipped_schema_is_the_models() -> None:
-    assert json.loads(SHIPPED.read_text(encoding="utf-8")) == schema(), "nornir-etcd schema > report.schema.json"
+    assert json.loads(SHIPPED.read_text(encoding="utf-8")) == schema(), "nornir-etcd report schema > report.schema.json"
 
 
 def test_the_program_prints_the_shipped_schema(tmp_path: Path) -> None:
-    done = run(PROGRAM, "schema", cwd=tmp_path)
+    done = run(PROGRAM, "report", "schema", cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
     assert done.out == SHIPPED.read_text(encoding="utf-8")
 
@@ -118,7 +118,7 @@ def test_what_is_no_report_is_told_in_one_line(text: str, said: str) -> None:
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"[]"])
 def test_show_says_in_one_line_that_a_file_is_no_report(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "report.json").write_bytes(content)
-    done = run(PROGRAM, "show", "report.json", cwd=tmp_path)
+    done = run(PROGRAM, "report", "show", "report.json", cwd=tmp_path)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("error: report.json: wanted a report of nornir-etcd, found ")
     assert done.err.count("\n") == 1
