@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nornir_etcd.checks.kinds import HOST, Kind
 from nornir_etcd.checks.preflight import clock, host, image, kubelet, network
 from nornir_etcd.report.model import Severity
 
@@ -22,6 +23,40 @@ if TYPE_CHECKING:
     from nornir_etcd.plan.planner import Desired
     from nornir_etcd.plan.step import Plan
     from nornir_etcd.report.model import Finding
+
+KINDS = (
+    Kind(
+        "preflight.clock",
+        "Does the host's clock agree with the controller's and the other members'?",
+        HOST,
+        "critical",
+        rule="https://github.com/etcd-io/etcd/blob/v3.5.16/server/etcdserver/api/rafthttp/probing_status.go",
+    ),
+    Kind("preflight.tools", "Has the host every command that the work on it calls?", HOST, "critical"),
+    Kind("preflight.writable", "Can the folders be written to?", HOST, "critical"),
+    Kind(
+        "preflight.space",
+        "Is there space for what is written now, and for what the database may grow to?",
+        HOST,
+        "critical",
+        settings=("etcd_free_data_bytes", "etcd_free_config_bytes", "etcd_quota_backend_bytes"),
+    ),
+    Kind("preflight.runtime", "Does the container runtime answer, and is it the one wanted?", HOST, "critical"),
+    Kind(
+        "preflight.kubelet", "Does a kubelet run that takes static Pods from the manifest's folder?", HOST, "critical"
+    ),
+    Kind(
+        "preflight.manifests",
+        "Does no other file in that folder define a Pod named etcd?",
+        HOST,
+        "critical",
+        rule="https://github.com/kubernetes/kubernetes/issues/129364",
+    ),
+    Kind("preflight.port", "Are etcd's ports free, or the member's own?", HOST, "critical"),
+    Kind("preflight.peer", "Does the host reach the peer port of every other member?", HOST, "critical"),
+    Kind("preflight.image", "Is the image the same on every host that has it?", HOST, "critical"),
+)
+"""All are made before something is changed, and only of hosts that the plan works on."""
 
 _CONTROLLER = ("make-ca", "issue-client", "issue-certificate")
 """Actions that touch no host."""
