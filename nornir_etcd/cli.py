@@ -1,8 +1,7 @@
-"""`nornir-etcd`: one command per runbook, what there is to do with a report, and the lab."""
+"""`nornir-etcd`: one command per runbook, what there is to do with hosts and reports, and the lab."""
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path  # noqa: TC003 - Typer reads it at run time
@@ -13,7 +12,8 @@ import typer
 import nornir_etcd
 from nornir_etcd.exceptions import InventoryError
 from nornir_etcd.hosts_cli import app as hosts_app
-from nornir_etcd.options import USAGE, Options, command, rarely_collect_garbage
+from nornir_etcd.options import USAGE, Options, VerifyOptions, command, rarely_collect_garbage, run_app
+from nornir_etcd.report_cli import app as report_app
 
 if TYPE_CHECKING:
     from nornir_etcd.report.model import Report
@@ -42,14 +42,16 @@ def deploy(options: Options) -> Report:
         )
 
 
-def verify(options: Options) -> Report:
+def verify(options: VerifyOptions) -> Report:
     """Check every cluster and change nothing."""
     with options.nornir() as nr:
         return nornir_etcd.verify(nr, **options.arguments(nr))
 
 
-for runbook in (certs, deploy, verify):
-    app.command(runbook.__name__)(command(runbook))
+app.command("certs")(command(certs))
+app.command("deploy")(command(deploy))
+app.command("verify")(command(verify, VerifyOptions))
+app.add_typer(report_app, name="report")
 app.add_typer(hosts_app, name="hosts")
 
 
@@ -70,27 +72,17 @@ def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to
 
 
 @app.command()
-def show(
-    report: Annotated[typer.FileText, typer.Argument(help="A report as --output wrote it; - for stdin.")],
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="All findings and all diffs.")] = False,
+def checks(
+    form: Annotated[str, typer.Option("--format", metavar="table|markdown|json", help="How it is printed.")] = "table",
 ) -> None:
-    """Draw a report that was written before."""
-    from nornir_etcd.report.console import print_report  # noqa: PLC0415 - `--help` needs none of it
-    from nornir_etcd.report.document import from_json  # noqa: PLC0415
+    """List every kind of finding: code, question, worst severity, settings with their defaults, source of the rule."""
+    from nornir_etcd.report.catalogue import FORMS  # noqa: PLC0415 - `--help` needs none of it
+    from nornir_etcd.workflows.catalogue import catalogue  # noqa: PLC0415
 
-    try:
-        print_report(from_json(report.read()), verbose=verbose)
-    except ValueError as error:
-        print(f"error: {report.name}: wanted a report of nornir-etcd, found {error}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(USAGE) from error
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of the report."""
-    from nornir_etcd.report.document import schema as report_schema  # noqa: PLC0415 - as above
-
-    print(json.dumps(report_schema(), indent=2))  # noqa: T201 - what was asked for
+    if form not in FORMS:
+        print(f"error: --format: wanted {', '.join(FORMS)}, found '{form}'", file=sys.stderr)  # noqa: T201 - as above
+        raise SystemExit(USAGE)
+    FORMS[form](catalogue())
 
 
 @app.command(
@@ -107,4 +99,4 @@ def lab(context: typer.Context) -> None:
 def main() -> None:
     """Run the command line."""
     rarely_collect_garbage()
-    app()
+    run_app(app)

@@ -8,16 +8,18 @@ import logging
 import os
 import signal
 import sys
-import tempfile
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields
+from inspect import Parameter, Signature
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 import typer
 
 from nornir_etcd.events import EventFile
 from nornir_etcd.exceptions import InventoryError, NornirEtcdError
+from nornir_etcd.runlock import LockHeld, locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,26 +31,68 @@ if TYPE_CHECKING:
 
 USAGE = 2
 """Exit code of a usage or inventory error: nothing has been touched."""
+NOT_CHECKED = 4
+"""Exit code where a required check could not be made."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of any command: 128 and the signal's number."""
 
+STYLES = (DEFAULT_STYLE := "default", "nagios")
+"""What --exit-style may be."""
+
 logger = logging.getLogger(__name__)
+
+Chosen = TypeVar("Chosen", bound="Options")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was said on the command line."""
+    """What was said on the command line. Each field is an option; the default is what holds where it is not said."""
 
-    config: Path
-    filters: tuple[str, ...]
-    hosts: tuple[str, ...]
-    settings: tuple[str, ...]
-    dry_run: bool
-    accept_downtime: bool
-    output: Path | None
-    verbose: bool
-    events: Path | None = None
-    ask_sudo_password: bool = False
+    config: Annotated[Path, typer.Option(metavar="FILE", help="Nornir's configuration.")] = Path("config.yaml")
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="KEY=VALUE", help="Only hosts with this value may change. Repeatable."),
+    ] = None
+    hosts: Annotated[str, typer.Option(metavar="NAME,...", help="Only these hosts may change.")] = ""
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A variable above the inventory. Repeatable."),
+    ] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with its diffs, touch nothing.")] = False
+    accept_downtime: Annotated[
+        bool, typer.Option("--accept-downtime", help="The only member of a cluster may be stopped.")
+    ] = False
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write the report: .json, .md, .html, .xml (JUnit) or .prom (Prometheus). Repeatable.",
+        ),
+    ] = None
+    events: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append what is begun and ended while it works, as JSON lines."),
+    ] = None
+    ask_sudo_password: Annotated[
+        bool, typer.Option("-K", "--ask-sudo-password", help="Ask for the password for sudo on the hosts.")
+    ] = False
+    exit_style: Annotated[
+        str,
+        typer.Option(metavar="default|nagios", help="nagios: 0 ok, 1 warning, 2 critical, 3 unknown; a status line."),
+    ] = DEFAULT_STYLE
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="All findings, all diffs, the result of every task.")
+    ] = False
+
+    @property
+    def draws(self) -> bool:
+        """Whether the run may show on stdout what it does: not where its first line is to be the status line."""
+        return self.exit_style == DEFAULT_STYLE
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with the options, as far as that is seen before the run."""
+        if self.exit_style not in STYLES:
+            yield f"--exit-style: wanted {' or '.join(STYLES)}, found '{self.exit_style}'"
 
     @contextmanager
     def nornir(self) -> Iterator[Nornir]:
@@ -57,15 +101,10 @@ class Options:
         Raises:
             InventoryError: the configuration or the inventory cannot be read.
         """
-        from nornir_etcd.configuration import init_nornir  # noqa: PLC0415 - `--help` needs none of it
-        from nornir_etcd.progress import ProgressProcessor, ResultProcessor  # noqa: PLC0415
+        from nornir_etcd.progress import ProgressProcessor, ResultProcessor  # noqa: PLC0415 - `--help` needs none of it
 
-        nr = init_nornir(self.config)
-        if self.ask_sudo_password:
-            from nornir_etcd.passwords import ask_sudo_password  # noqa: PLC0415
-
-            ask_sudo_password(nr)
-        if self.verbose:
+        nr = self._inventory()
+        if self.verbose and self.draws:
             yield nr.with_processors([*nr.processors, ResultProcessor()])
             return
         with ProgressProcessor() as progress:
@@ -83,17 +122,96 @@ class Options:
             "events": EventFile(self.events) if self.events else None,
         }
 
+    def _inventory(self) -> Nornir:
+        from nornir_etcd.configuration import init_nornir  # noqa: PLC0415 - `--help` needs none of it
+
+        nr = init_nornir(self.config)
+        if self.ask_sudo_password:
+            from nornir_etcd.passwords import ask_sudo_password  # noqa: PLC0415
+
+            ask_sudo_password(nr)
+        return nr
+
     def _selected(self, nr: Nornir) -> list[str] | None:
         """Return the hosts that may change. Those that do not exist are left in, for the runbook to refuse."""
-        if not self.hosts and not self.filters:
+        names = _listed(self.hosts)
+        if not names and not self.filters:
             return None
         rules, found = _pairs("--filter", self.filters), nr.inventory.hosts
         members = [name for name, host in found.items() if host.has_parent_group("etcd")]
-        return [name for name in self.hosts or members if name not in found or _matches(found[name], rules)]
+        return [name for name in names or members if name not in found or _matches(found[name], rules)]
 
 
-def _pairs(option: str, given: tuple[str, ...]) -> list[tuple[str, str]]:
+@dataclass(frozen=True)
+class VerifyOptions(Options):
+    """What was said on the command line of verify."""
+
+    check: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Only these checks: cert.expiring, cert or cert.*. Repeatable."),
+    ] = None
+    skip: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Not these checks. Repeatable.")] = None
+    min_severity: Annotated[
+        str | None, typer.Option(metavar="warning|critical", help="Tell of nothing less, but of what is unknown.")
+    ] = None
+    no_ssh: Annotated[bool, typer.Option("--no-ssh", help="Ask etcd alone, not the hosts.")] = False
+    endpoints: Annotated[
+        str, typer.Option(metavar="ADDRESS,...", help="No inventory: the etcd at these addresses. Implies --no-ssh.")
+    ] = ""
+    cacert: Annotated[Path | None, typer.Option(metavar="FILE", help="With --endpoints: the CA of etcd.")] = None
+    cert: Annotated[Path | None, typer.Option(metavar="FILE", help="With --endpoints: a client certificate.")] = None
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="With --endpoints: the key of it.")] = None
+    lock: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Held while it works; where another run holds it, end at once.")
+    ] = None
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing where the exit code is 0.")] = False
+
+    @property
+    def draws(self) -> bool:
+        """Whether the run may show on stdout what it does."""
+        return super().draws and not self.quiet
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with the options, as far as that is seen before the run."""
+        yield from super().problems()
+        files = {"--cacert": self.cacert, "--cert": self.cert, "--key": self.key}
+        if not self.endpoints:
+            yield from (f"{option}: wanted --endpoints with it" for option, path in files.items() if path)
+            return
+        if not self.cacert:
+            yield "--endpoints: wanted --cacert, the CA of the certificates that are served there"
+        if (self.cert is None) != (self.key is None):
+            yield "--endpoints: wanted --cert and --key both, or none"
+
+    def arguments(self, nr: Nornir) -> dict[str, Any]:
+        """Return the keyword arguments of `verify`.
+
+        Raises:
+            InventoryError: as above.
+        """
+        return super().arguments(nr) | {
+            "check": self.check or (),
+            "skip": self.skip or (),
+            "min_severity": self.min_severity,
+            "ssh": not (self.no_ssh or self.endpoints),
+        }
+
+    def _inventory(self) -> Nornir:
+        if not self.endpoints or self.cacert is None:
+            return super()._inventory()
+        from nornir_etcd.endpoints import nornir_for  # noqa: PLC0415 - `--help` needs none of it
+
+        return nornir_for(_listed(self.endpoints), cacert=self.cacert, cert=self.cert, key=self.key)
+
+
+def _listed(names: str) -> list[str]:
+    """Return what stands between commas."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _pairs(option: str, said: list[str] | None) -> list[tuple[str, str]]:
     """Return key and value of each KEY=VALUE, naming all that are none."""
+    given = said or []
     pairs = [(key.strip(), sign, value) for key, sign, value in (text.partition("=") for text in given)]
     wrong = [text for text, (key, sign, _) in zip(given, pairs, strict=True) if not key or not sign]
     if wrong:
@@ -110,45 +228,52 @@ def _matches(host: Host, rules: list[tuple[str, str]]) -> bool:
     return True
 
 
-def command(main: Callable[[Options], Report]) -> Callable[..., None]:
-    """Return a Typer command that calls `main` with its options, draws the report and exits with its code."""
+def command(main: Callable[[Chosen], Report], kind: type[Chosen] | None = None) -> Callable[..., None]:
+    """Return a Typer command that calls `main` with its options, draws the report and exits with its code.
 
-    def run(  # noqa: PLR0913, PLR0917 - one parameter for each option
-        config: Annotated[Path, typer.Option(metavar="FILE", help="Nornir's configuration.")] = Path("config.yaml"),
-        filters: Annotated[
-            list[str] | None,
-            typer.Option("--filter", metavar="KEY=VALUE", help="Only hosts with this value may change. Repeatable."),
-        ] = None,
-        hosts: Annotated[str, typer.Option(metavar="NAME,...", help="Only these hosts may change.")] = "",
-        settings: Annotated[
-            list[str] | None,
-            typer.Option("--set", metavar="KEY=VALUE", help="A variable above the inventory. Repeatable."),
-        ] = None,
-        dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="Print the plan with its diffs, touch nothing.")
-        ] = False,
-        accept_downtime: Annotated[
-            bool, typer.Option("--accept-downtime", help="The only member of a cluster may be stopped.")
-        ] = False,
-        output: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report, as JSON.")] = None,
-        events: Annotated[
-            Path | None,
-            typer.Option(metavar="FILE", help="Append what is begun and ended while it works, as JSON lines."),
-        ] = None,
-        ask_sudo_password: Annotated[
-            bool, typer.Option("-K", "--ask-sudo-password", help="Ask for the password for sudo on the hosts.")
-        ] = False,
-        verbose: Annotated[
-            bool, typer.Option("-v", "--verbose", help="All findings, all diffs, the result of every task.")
-        ] = False,
-    ) -> None:
-        names = tuple(name.strip() for name in hosts.split(",") if name.strip())
-        chosen = (tuple(filters or ()), names, tuple(settings or ()))
-        options = Options(config, *chosen, dry_run, accept_downtime, output, verbose, events, ask_sudo_password)
-        raise SystemExit(_run(main, options))
+    Args:
+        main: the runbook.
+        kind: what it takes; `Options` where it is None.
+    """
+    chosen: type[Any] = kind or Options
+    hints = get_type_hints(chosen, include_extras=True)
 
+    def run(**said: Any) -> None:
+        raise _Ended(_run(main, chosen(**said)))
+
+    # Typer reads the options from the signature, and its hints beside it.
+    run.__signature__ = Signature(  # type: ignore[attr-defined]  # as functools.wraps leaves it
+        [
+            Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name])
+            for one in fields(chosen)
+        ]
+    )
+    run.__annotations__ = {one.name: hints[one.name] for one in fields(chosen)}
     run.__doc__ = main.__doc__
     return run
+
+
+class _Ended(SystemExit):
+    """A command has come to its end, with the exit code of its style."""
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run a command line. Where Nagios asks, a fault of usage is told in its style as well.
+
+    Typer ends the process on such a fault before any option is known.
+    """
+    try:
+        app()
+    except _Ended:
+        raise
+    except SystemExit as end:
+        if end.code == USAGE and _asks_for_nagios(sys.argv[1:]):
+            raise SystemExit(_say("nagios", USAGE, "wrong usage: see --help")) from end
+        raise
+
+
+def _asks_for_nagios(words: list[str]) -> bool:
+    return "--exit-style=nagios" in words or ("--exit-style", "nagios") in pairwise(words)
 
 
 def rarely_collect_garbage() -> None:
@@ -161,46 +286,86 @@ def rarely_collect_garbage() -> None:
     atexit.register(gc.freeze)
 
 
-def script(main: Callable[[Options], Report]) -> None:
-    """Run a runbook script: the options are those of `nornir-etcd`, and so are report and exit code."""
+def script(main: Callable[[Chosen], Report], kind: type[Chosen] | None = None) -> None:
+    """Run a runbook script: the options are those of `nornir-etcd`, and so are report and exit code.
+
+    Args:
+        main: the runbook.
+        kind: what it takes; `Options` where it is None.
+    """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(command(main))
+    app.command()(command(main, kind))
     rarely_collect_garbage()
-    app()
+    run_app(app)
 
 
-def _run(main: Callable[[Options], Report], options: Options) -> int:
+def _run(main: Callable[[Any], Report], options: Options) -> int:
     """Call `main`, write and draw its report, and return the exit code."""
     signal.signal(signal.SIGINT, _interrupted)
     logging.lastResort = logging.NullHandler()  # what Nornir and paramiko log goes to the log, if anywhere
-    try:
-        _check_output(options.output)
-        report = main(options)
-    except InventoryError as error:
-        return _say(*error.problems)
-    except NornirEtcdError as error:
-        return _say(str(error))
-    except KeyboardInterrupt:  # while a password was asked for
-        _interrupted()
-    except Exception as error:
-        logger.exception("the run ended early")
-        return _say(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}; see the log")
+    style = options.exit_style
+    with ExitStack() as stack:
+        try:
+            _check(options)
+            stack.enter_context(locked(options.lock if isinstance(options, VerifyOptions) else None))
+            report = main(options)
+        except InventoryError as error:
+            return _say(style, USAGE, *error.problems)
+        except LockHeld as error:
+            return _say(style, NOT_CHECKED, str(error))
+        except NornirEtcdError as error:
+            return _say(style, USAGE, str(error))
+        except KeyboardInterrupt:  # while a password was asked for
+            _interrupted()
+        except Exception as error:
+            logger.exception("the run ended early")
+            said = f"internal error: {type(error).__name__}: {' '.join(str(error).split())}; see the log"
+            return _say(style, USAGE, said)
+        return _finish(options, report)
 
+
+def _check(options: Options) -> None:
+    """Check the options before anything is asked for or looked at.
+
+    Raises:
+        InventoryError: with every fault of theirs.
+    """
+    if problems := list(options.problems()):
+        raise InventoryError(*problems)
+    if options.output:
+        from nornir_etcd.report.outputs import check_outputs  # noqa: PLC0415 - `--help` needs none of it
+
+        check_outputs(options.output)
+
+
+def _finish(options: Options, report: Report) -> int:
+    """Write and draw the report, and return the exit code."""
     from nornir_etcd.report.console import print_report  # noqa: PLC0415 - `--help` needs none of it
+    from nornir_etcd.report.outputs import write_outputs  # noqa: PLC0415
+    from nornir_etcd.report.summary import exit_code, status_line, summary_line  # noqa: PLC0415
 
-    try:
-        _write(options.output, report)
-    except OSError as error:
-        return _say(f"--output: {options.output}: {error.strerror}")
-    finally:
+    failures = list(write_outputs(options.output or [], report))
+    nagios = options.exit_style == "nagios"
+    code = exit_code(report, "nagios" if nagios else "default")
+    if failures:
+        code = _say(options.exit_style, USAGE, *failures)
+    elif nagios:
+        print(status_line(code, summary_line(report)), flush=True)  # noqa: T201 - what Nagios reads
+    if code or not (isinstance(options, VerifyOptions) and options.quiet):
         print_report(report, verbose=options.verbose)
-    return report.exit_code
+    return code
 
 
-def _say(*lines: str) -> int:
+def _say(style: str, code: int, *lines: str) -> int:
+    """Tell why there is no report, or not all of it; return the exit code, which is 3 (unknown) for Nagios."""
     for line in lines:
         print(f"error: {line}", file=sys.stderr)  # noqa: T201 - a command line's own voice
-    return USAGE
+    if style != "nagios":
+        return code
+    from nornir_etcd.report.summary import NAGIOS_UNKNOWN, status_line  # noqa: PLC0415 - `--help` needs none of it
+
+    print(status_line(NAGIOS_UNKNOWN, "; ".join(lines)), flush=True)  # noqa: T201 - what Nagios reads
+    return NAGIOS_UNKNOWN
 
 
 def _interrupted(*_: object) -> NoReturn:
@@ -213,37 +378,3 @@ def _interrupted(*_: object) -> NoReturn:
     if listener := sys.modules.get("nornir_etcd.remote.listener"):  # loaded by a run that has come so far
         listener.remove_folders()
     os._exit(INTERRUPTED)
-
-
-def _check_output(path: Path | None) -> None:
-    """Find out before the run, not after it, that a report cannot be written."""
-    if path is None or (path.exists() and not path.is_dir() and os.access(path, os.W_OK)):
-        return
-    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-        raise InventoryError(f"--output: wanted a file in a folder that can be written, found {path}")
-
-
-def _write(path: Path | None, report: Report) -> None:
-    """Write the report by a rename, so that a reader never sees half of one.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    from nornir_etcd.report.document import to_json  # noqa: PLC0415 - `--help` needs none of it
-
-    if path is None:
-        return
-    if path.exists() and not path.is_file():  # such as /dev/stdout: a rename would put a file in its place
-        path.write_text(to_json(report), encoding="utf-8")
-        return
-    target = path.resolve()
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    staged = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(to_json(report))
-        staged.chmod(0o644)
-        staged.replace(target)
-    except OSError:
-        staged.unlink()
-        raise

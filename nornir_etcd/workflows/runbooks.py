@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nornir_etcd.checks import SUBJECTS, certificates
+from nornir_etcd.checks import SUBJECTS, VERIFY_KINDS, certificates
+from nornir_etcd.checks.selection import select
 from nornir_etcd.workflows.walk import Runbook, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from nornir.core import Nornir
 
+    from nornir_etcd.checks.selection import MinSeverity
     from nornir_etcd.events import Events
     from nornir_etcd.report.model import Report
 
-CERTS = Runbook("certs", frozenset({"certificates"}), (certificates.check,))
+CERTS = Runbook("certs", frozenset({"certificates"}), (certificates.check,), deep=False)
 DEPLOY = Runbook("deploy", frozenset({"certificates", "manifests"}), SUBJECTS)
 VERIFY = Runbook("verify", frozenset(), SUBJECTS)
 
@@ -85,25 +87,34 @@ def deploy(  # noqa: PLR0913 - one keyword for each option
     )
 
 
-def verify(
+def verify(  # noqa: PLR0913 - one keyword for each option
     nr: Nornir,
     *,
     hosts: Collection[str] | None = None,
     overrides: Mapping[str, str] | None = None,
     events: Events | None = None,
+    check: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    min_severity: MinSeverity | None = None,
+    ssh: bool = True,
 ) -> Report:
     """Check every cluster and change nothing.
 
     Args:
-        nr: Nornir with the inventory.
+        nr: Nornir with the inventory, or of endpoints alone (`nornir_etcd.endpoints.nornir_for`).
         hosts: clusters without any of these hosts are left out; a cluster is always checked whole.
         overrides: variables set above the inventory.
         events: told of every boundary that the run passes; `nornir_etcd.events.EventFile` is one.
+        check: only findings with these codes: whole, their first words (`cert`), or patterns (`cert.*`).
+        skip: no findings with these.
+        min_severity: `warning` or `critical`: what is less is not told. What is unknown always is.
+        ssh: whether the hosts are asked. If not, what only they can tell is left out, and a note names it.
 
     Returns:
         The report.
 
     Raises:
-        InventoryError: with every fault of the inventory.
+        InventoryError: with every fault of the inventory, or of the selection.
     """
-    return walk(VERIFY, nr, hosts=hosts, overrides=overrides, events=events)
+    selection = select(VERIFY_KINDS, check=check, skip=skip, min_severity=min_severity, ssh=ssh)
+    return walk(VERIFY, nr, hosts=hosts, overrides=overrides, events=events, selection=selection, ssh=ssh)

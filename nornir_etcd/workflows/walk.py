@@ -14,8 +14,9 @@ from nornir.core import Nornir
 from nornir.core.inventory import Inventory
 from nornir.core.state import GlobalState
 
-from nornir_etcd.checks import preflight
+from nornir_etcd.checks import KINDS, preflight, waivers
 from nornir_etcd.checks.evidence import Evidence, evidence
+from nornir_etcd.checks.selection import EVERYTHING, Selection
 from nornir_etcd.events import Announcer
 from nornir_etcd.exceptions import NornirEtcdError
 from nornir_etcd.manifest import render
@@ -23,6 +24,7 @@ from nornir_etcd.observe import observe
 from nornir_etcd.plan.planner import Desired, Difference, plan
 from nornir_etcd.plan.step import Plan
 from nornir_etcd.report.members import member_reports, road_notes
+from nornir_etcd.report.mesh import mesh
 from nornir_etcd.report.model import ClusterReport, Outcome, Report
 from nornir_etcd.tasks.certificates import store_of
 from nornir_etcd.workflows.apply import Applied, apply, step_report
@@ -49,11 +51,19 @@ MAX_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Runbook:
-    """The differences that a run may act on, and the checks that end it."""
+    """The differences that a run may act on, and the checks that end it.
+
+    Attributes:
+        name: as the command is called.
+        allowed: what it may act on; verify on nothing.
+        checks: what it verifies at its end.
+        deep: whether these want all that hosts and members tell.
+    """
 
     name: str
     allowed: frozenset[Difference]
     checks: tuple[Callable[[Evidence], Iterable[Finding]], ...]
+    deep: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,8 @@ class _Run:
     accept_downtime: bool
     template: str
     events: Events | None
+    selection: Selection
+    ssh: bool
 
     def announcer(self, cluster: Cluster) -> Announcer:
         return Announcer(self.events, self.runbook.name, cluster.name)
@@ -80,6 +92,8 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
     dry_run: bool | None = None,
     accept_downtime: bool = False,
     events: Events | None = None,
+    selection: Selection = EVERYTHING,
+    ssh: bool = True,
 ) -> Report:
     """Walk every cluster that has one of the selected hosts.
 
@@ -93,6 +107,8 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         dry_run: stop after the plan; Nornir's own setting where it is None.
         accept_downtime: a cluster of one member may be stopped.
         events: told of every boundary that the run passes.
+        selection: the findings that are asked for.
+        ssh: whether the hosts are asked; only where nothing may change.
 
     Raises:
         InventoryError: with every fault of the inventory; nothing has been touched.
@@ -110,10 +126,13 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         accept_downtime=accept_downtime,
         template=manifest_template(),
         events=events,
+        selection=selection,
+        ssh=ssh,
     )
     announce = Announcer(events, runbook.name)
     announce("run-started")
     chosen = [cluster for cluster in clusters if any(member.name in run.scope for member in cluster.members)]
+    warnings += tuple(line for cluster in chosen for line in waivers.unmatched(cluster, KINDS))
     at_once = max(1, MAX_SESSIONS // max(len(cluster.members) for cluster in chosen))
     with ThreadPoolExecutor(max_workers=min(at_once, len(chosen)), thread_name_prefix="cluster") as pool:
         reports = list(pool.map(lambda cluster: _one(_only(nr, inventory, cluster, run), cluster, run), chosen))
@@ -184,7 +203,9 @@ def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
     now = datetime.now(tz=timezone.utc)
     manifests = {member.name: render(member, cluster, template=run.template) for member in cluster.members}
     desired = Desired(cluster, manifests, run.scope, run.runbook.allowed, now, run.accept_downtime)
-    observation = observe(nr, cluster, surroundings=bool(run.runbook.allowed))
+    # What is found at first is what is verified, where nothing is to be changed. A dry run verifies nothing.
+    deep = run.runbook.deep and not (run.dry_run and run.runbook.allowed)
+    observation = observe(nr, cluster, surroundings=True, deep=deep, ssh=run.ssh)
     announce("observed")
     applied = Applied()
     for _ in range(MAX_ROUNDS):
@@ -194,12 +215,14 @@ def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
             return _report(cluster, run, planned, Applied([step_report(s) for s in planned.steps]), observation, found)
         if planned.steps:
             applied.add(apply(nr, desired, planned, observation, announce))
-            content, observation = store.read(), observe(nr, cluster, surroundings=planned.again)
+            # No further round trip to a host: the one that looks again reads all that is to be verified.
+            surroundings = planned.again or run.runbook.deep
+            content, observation = store.read(), observe(nr, cluster, surroundings=surroundings, deep=run.runbook.deep)
             announce("observed")
         if not planned.again or applied.failed:
             break
     issued = {name: pair.certificate for name, pair in content.leaves.items() if pair.certificate is not None}
-    seen = evidence(cluster, observation, issued, datetime.now(tz=timezone.utc))
+    seen = evidence(cluster, observation, issued, datetime.now(tz=timezone.utc), manifests)
     findings = [finding for check in run.runbook.checks for finding in check(seen)]
     announce("verified")
     return _report(cluster, run, planned, applied, observation, [*found, *findings])
@@ -231,9 +254,23 @@ def _report(  # noqa: PLR0913, PLR0917 - what a cluster's report is made of
         members=member_reports(cluster, observation, changed=applied.changed, now=now),
         plan=applied.steps,
         refusals=list(planned.refusals),
-        notes=[*planned.notes, *road_notes(observation)],
-        findings=findings,
+        notes=[*planned.notes, *road_notes(observation), *_left_out(run.selection)],
+        findings=_told(cluster, run, findings, now),
+        mesh=mesh(cluster, observation),
     )
+
+
+def _told(cluster: Cluster, run: _Run, findings: list[Finding], now: datetime) -> list[Finding]:
+    """Return the findings that are asked for, waived where somebody bears them."""
+    today = now.date()
+    known = [*waivers.waive(findings, cluster, today), *waivers.expired(cluster, today)]
+    return [finding for finding in known if run.selection.asks(finding.code) and run.selection.tells(finding)]
+
+
+def _left_out(selection: Selection) -> Iterator[str]:
+    """Yield a note that names what was not checked for want of SSH."""
+    if selection.left_out:
+        yield f"not checked, since the hosts were not asked (--no-ssh): {', '.join(selection.left_out)}"
 
 
 def _outcome(run: _Run, planned: Plan, applied: Applied) -> Outcome:

@@ -197,7 +197,7 @@ def test_verify_tells_every_check_that_could_not_be_made(workspace: Path, closed
     one_host(workspace, closed_port)
     done = run(PROGRAM, "verify", cwd=workspace)
     assert (done.code, done.err) == (1, "")
-    assert done.out.count("found connection refused") == 1
+    assert done.out.count("found connection refused") == 1, "once, whatever hangs on it"
     assert "exit code 1: critical findings" in done.out
 
 

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from nornir.core import Nornir
 from nornir.core.inventory import Defaults, Group, Groups, Host, Hosts, Inventory, ParentGroups
 
 from nornir_etcd.exceptions import InventoryError
-from nornir_etcd.options import Options
-
-
-def options(**said: Any) -> Options:
-    """Return what the command line makes of these options."""
-    silent: dict[str, Any] = {
-        "config": Path("config.yaml"),
-        "filters": (),
-        "hosts": (),
-        "settings": (),
-        "dry_run": False,
-        "accept_downtime": False,
-        "output": None,
-        "verbose": False,
-    }
-    return Options(**(silent | said))
+from nornir_etcd.options import Options, VerifyOptions
 
 
 @pytest.fixture
@@ -42,7 +26,7 @@ def nr() -> Nornir:
 
 
 def test_no_selection_leaves_it_to_the_runbook(nr: Nornir) -> None:
-    assert options().arguments(nr) == {"hosts": None, "overrides": {}, "events": None}
+    assert Options().arguments(nr) == {"hosts": None, "overrides": {}, "events": None}
 
 
 @pytest.mark.parametrize(
@@ -62,29 +46,63 @@ def test_no_selection_leaves_it_to_the_runbook(nr: Nornir) -> None:
 def test_filters_choose_members_by_the_values_that_they_have(
     nr: Nornir, filters: tuple[str, ...], chosen: list[str]
 ) -> None:
-    assert options(filters=filters).arguments(nr)["hosts"] == chosen
+    assert Options(filters=list(filters)).arguments(nr)["hosts"] == chosen
 
 
 def test_hosts_and_filters_together_choose_what_both_allow(nr: Nornir) -> None:
-    said = options(hosts=("node-1", "node-2"), filters=("deploy_name=green",))
+    said = Options(hosts="node-1,node-2", filters=["deploy_name=green"])
     assert said.arguments(nr)["hosts"] == ["node-2"]
 
 
 def test_names_that_are_no_member_are_left_for_the_runbook_to_refuse(nr: Nornir) -> None:
-    assert options(hosts=("node-1", "bastion", "nobody")).arguments(nr)["hosts"] == ["node-1", "bastion", "nobody"]
-    said = options(hosts=("nobody",), filters=("deploy_name=green",))
+    assert Options(hosts="node-1, bastion,nobody,").arguments(nr)["hosts"] == ["node-1", "bastion", "nobody"]
+    said = Options(hosts="nobody", filters=["deploy_name=green"])
     assert said.arguments(nr)["hosts"] == ["nobody"]
 
 
 def test_the_last_of_several_values_of_a_variable_counts(nr: Nornir) -> None:
-    said = options(settings=("etcd_version=3.5.1-0", " etcd_extra_args ={a: b=c}", "etcd_version=3.5.16-0", "x="))
+    said = Options(settings=["etcd_version=3.5.1-0", " etcd_extra_args ={a: b=c}", "etcd_version=3.5.16-0", "x="])
     assert said.arguments(nr)["overrides"] == {"etcd_version": "3.5.16-0", "etcd_extra_args": "{a: b=c}", "x": ""}
 
 
 @pytest.mark.parametrize("option", ["--set", "--filter"])
 def test_every_malformed_pair_is_told(nr: Nornir, option: str) -> None:
-    given = ("novalue", "=noname", " =blank", "good=one")
-    said = options(settings=given) if option == "--set" else options(filters=given)
+    given = ["novalue", "=noname", " =blank", "good=one"]
+    said = Options(settings=given) if option == "--set" else Options(filters=given)
     with pytest.raises(InventoryError) as caught:
         said.arguments(nr)
     assert caught.value.problems == tuple(f"{option}: wanted KEY=VALUE, found '{text}'" for text in given[:3])
+
+
+def test_verify_hands_its_selection_on(nr: Nornir) -> None:
+    said = VerifyOptions(check=["cert", "cluster"], skip=["cert.placed"], min_severity="critical", no_ssh=True)
+    assert said.arguments(nr) == {
+        "hosts": None,
+        "overrides": {},
+        "events": None,
+        "check": ["cert", "cluster"],
+        "skip": ["cert.placed"],
+        "min_severity": "critical",
+        "ssh": False,
+    }
+    assert VerifyOptions().arguments(nr)["ssh"] is True
+    assert VerifyOptions(endpoints="10.0.0.1", cacert=Path("ca.pem")).arguments(nr)["ssh"] is False
+
+
+@pytest.mark.parametrize(
+    ("said", "problems"),
+    [
+        (VerifyOptions(), []),
+        (VerifyOptions(endpoints="10.0.0.1", cacert=Path("ca")), []),
+        (VerifyOptions(endpoints="10.0.0.1", cacert=Path("ca"), cert=Path("c"), key=Path("k")), []),
+        (VerifyOptions(endpoints="10.0.0.1"), ["--endpoints: wanted --cacert"]),
+        (VerifyOptions(endpoints="10.0.0.1", cacert=Path("ca"), cert=Path("c")), ["--endpoints: wanted --cert and"]),
+        (VerifyOptions(endpoints="10.0.0.1", cacert=Path("ca"), key=Path("k")), ["--endpoints: wanted --cert and"]),
+        (VerifyOptions(cacert=Path("ca"), key=Path("k")), ["--cacert: wanted --endp", "--key: wanted --endp"]),
+        (Options(exit_style="icinga"), ["--exit-style: wanted default or nagios, found 'icinga'"]),
+    ],
+)
+def test_what_is_wrong_with_the_options_is_told_before_the_run(said: Options, problems: list[str]) -> None:
+    found = list(said.problems())
+    assert len(found) == len(problems)
+    assert all(one.startswith(start) for one, start in zip(found, problems, strict=True))
