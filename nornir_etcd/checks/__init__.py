@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nornir_etcd.checks import alarms, certificates, consensus, data, membership, process, reachability, versions
+from nornir_etcd.checks import (
+    alarms,
+    certificates,
+    consensus,
+    data,
+    drift,
+    host,
+    membership,
+    mesh,
+    preflight,
+    process,
+    reachability,
+    versions,
+    waivers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from nornir_etcd.checks.evidence import Evidence
+    from nornir_etcd.checks.kinds import Kind
     from nornir_etcd.report.model import Finding
 
 SUBJECTS: tuple[Callable[[Evidence], Iterable[Finding]], ...] = (
     reachability.check,
+    host.check,
+    mesh.check,
     process.check,
+    drift.check,
     data.check,
     membership.check,
     consensus.check,
@@ -22,6 +40,25 @@ SUBJECTS: tuple[Callable[[Evidence], Iterable[Finding]], ...] = (
     alarms.check,
     certificates.check,
 )
+
+_MODULES = (
+    reachability,
+    host,
+    mesh,
+    process,
+    drift,
+    data,
+    membership,
+    consensus,
+    versions,
+    alarms,
+    certificates,
+    waivers,
+)
+VERIFY_KINDS: tuple[Kind, ...] = tuple(kind for module in _MODULES for kind in getattr(module, "KINDS", ()))
+"""Every kind of finding that verify makes."""
+KINDS: tuple[Kind, ...] = (*VERIFY_KINDS, *preflight.KINDS)
+"""Every kind of finding that there is."""
 
 
 def check(seen: Evidence) -> list[Finding]:
