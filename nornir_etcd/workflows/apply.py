@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from nornir.core.exceptions import NornirSubTaskError
@@ -121,15 +122,17 @@ def _on_controller(nr: Nornir, desired: Desired, step: Step, announce: Announcer
 
 
 def _issue(nr: Nornir, desired: Desired, step: Step) -> StepReport:
+    began = datetime.now(tz=timezone.utc)
     started = time.monotonic()
     try:
         (make_ca if step.action == "make-ca" else issue_client)(desired.cluster)
     except NornirEtcdError as error:
-        return step_report(step, status=StepStatus.FAILED, error=str(error))
+        seconds = time.monotonic() - started
+        return step_report(step, status=StepStatus.FAILED, error=str(error), started_at=began, seconds=seconds)
     for host in nr.inventory.hosts.values():  # a connection with the former certificate is of no use any more
         if CONNECTION_NAME in host.connections:
             host.close_connection(CONNECTION_NAME)
-    return step_report(step, status=StepStatus.DONE, seconds=time.monotonic() - started)
+    return step_report(step, status=StepStatus.DONE, started_at=began, seconds=time.monotonic() - started)
 
 
 def _on_hosts(  # noqa: PLR0913, PLR0917 - a wave, and what is known of its cluster
@@ -143,8 +146,9 @@ def _on_hosts(  # noqa: PLR0913, PLR0917 - a wave, and what is known of its clus
     steps = {step.host: step for step in wave}
     nr.data.reset_failed_hosts()
     chosen = nr.filter(filter_func=lambda host: host.name in steps)
+    times = {name: _Times() for name in steps}
     results = chosen.run(
-        task=_announced, cluster=desired.cluster, observation=observation, steps=steps, announce=announce
+        task=_announced, cluster=desired.cluster, observation=observation, steps=steps, announce=announce, times=times
     )
     failed = {name: failure(name, multi) for name, multi in results.items() if multi.failed}
     logs = _logs(chosen, desired, (step.host for step in wave if step.host in failed and step.action in STARTS))
@@ -153,25 +157,42 @@ def _on_hosts(  # noqa: PLR0913, PLR0917 - a wave, and what is known of its clus
         if name in failed:
             became = {"status": StepStatus.FAILED, "error": failed[name], "log": logs.get(name, [])}
         else:
-            became = {"status": StepStatus.DONE, "seconds": results[name][0].result}
+            became = {"status": StepStatus.DONE}
             if step.action == "pull-image":
                 applied.images[name] = results[name][1].result  # of the task pull_image itself
-        applied.steps.append(step_report(step, **({"diff": _diff(results[name])} | became)))
+        took = {"started_at": times[name].began, "seconds": times[name].seconds}
+        applied.steps.append(step_report(step, **({"diff": _diff(results[name])} | took | became)))
         if step.action not in ("issue-certificate", "await-member"):
             applied.changed.add(name)
 
 
-def _announced(
-    task: Task, cluster: Cluster, observation: ClusterObservation, steps: Mapping[str, Step], announce: Announcer
+@dataclass
+class _Times:
+    """When a host's step was begun and how long it took, also where it failed."""
+
+    began: datetime | None = None
+    seconds: float = 0.0
+
+
+def _announced(  # noqa: PLR0913, PLR0917 - a step, and what is known of its cluster
+    task: Task,
+    cluster: Cluster,
+    observation: ClusterObservation,
+    steps: Mapping[str, Step],
+    announce: Announcer,
+    times: Mapping[str, _Times],
 ) -> Result:
     """Carry out the host's step between the announcements of its two boundaries."""
     step = steps[task.host.name]
     announce("step-started", host=step.host, step=step.id)
+    times[step.host].began = datetime.now(tz=timezone.utc)
+    started = time.monotonic()
     status = StepStatus.FAILED
     try:
         done = carry_out(task, cluster, observation, {step.host: step.action})
         status = StepStatus.DONE
     finally:
+        times[step.host].seconds = time.monotonic() - started
         announce("step-finished", host=step.host, step=step.id, status=status.value)
     return done
 
