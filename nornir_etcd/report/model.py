@@ -62,6 +62,12 @@ class Finding(_Part):
     remedy: Annotated[str, Field(description="What the operator can do; empty where nothing is to be done")] = ""
     waiver: Annotated[Waiver | None, Field(description="Set where the finding is waived: it no longer counts")] = None
 
+    def _repr_html_(self) -> str:
+        """Return the finding as a notebook shows it."""
+        from nornir_etcd.report.notebook import finding_cell  # noqa: PLC0415 - only a notebook asks for it
+
+        return finding_cell(self)
+
 
 class StepReport(_Part):
     """One step of the plan, and what became of it."""
@@ -81,6 +87,12 @@ class StepReport(_Part):
     seconds: Annotated[float, Field(ge=0)] = 0.0
     error: str = ""
     log: Annotated[list[str], Field(description="Last lines of the container's log, where the step failed")] = []
+
+    def _repr_html_(self) -> str:
+        """Return the step as a notebook shows it."""
+        from nornir_etcd.report.notebook import step_cell  # noqa: PLC0415 - only a notebook asks for it
+
+        return step_cell(self)
 
 
 class CertificateReport(_Part):
@@ -162,6 +174,12 @@ class ClusterReport(_Part):
         """How many findings that are not ok are waived."""
         return sum(finding.waiver is not None for finding in self.findings)
 
+    def _repr_html_(self) -> str:
+        """Return the cluster as a notebook shows it."""
+        from nornir_etcd.report.notebook import cluster_cell  # noqa: PLC0415 - only a notebook asks for it
+
+        return cluster_cell(self)
+
 
 class Report(_Part):
     """The result of one runbook over all its clusters."""
@@ -195,3 +213,9 @@ class Report(_Part):
         if any(cluster.count(Severity.UNKNOWN) for cluster in self.clusters):
             return 4
         return 0
+
+    def _repr_html_(self) -> str:
+        """Return the report as a notebook shows it."""
+        from nornir_etcd.report.notebook import report_cell  # noqa: PLC0415 - only a notebook asks for it
+
+        return report_cell(self)
