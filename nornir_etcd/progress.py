@@ -1,4 +1,4 @@
-"""What a run does while it does it: Nornir processors, one that draws on a terminal and one that tells every result."""
+"""What a run does while it does it: Nornir processors, one that draws it and one that tells every result."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import io
 import re
 import sys
 import threading
+import time
 from collections import defaultdict
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from typing import TYPE_CHECKING
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -16,6 +18,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from nornir_etcd.report.console import harmless
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from nornir.core.inventory import Host
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 LABELS = {
     "observe_host": "reading the host",
     "observe_endpoint": "asking etcd",
+    "observe_deeper": "reading its figures",
     "issue_certificate": "issuing its certificate",
     "place_files": "placing its files",
     "pull_image": "pulling the image",
@@ -60,38 +64,35 @@ class _Processor:
 
 
 class ProgressProcessor(_Processor):
-    """Draws a line on stderr for each host that something is done on; nothing where that is no terminal.
+    """Draws a line for each host that something is done on: on stderr where that is a terminal, or in a notebook.
 
-    Use it as a context manager and hand it to `nr.with_processors([...])`. Nornir calls processors from worker
-    threads, of several clusters at once: what it keeps is behind a lock.
+    Elsewhere nothing is drawn. Use it as a context manager and hand it to `nr.with_processors([...])`. Nornir calls
+    processors from worker threads, of several clusters at once: what it keeps is behind a lock.
     """
 
     def __init__(self) -> None:
         console = Console(stderr=True)
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", style="bold", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[doing]}", markup=False),
-            console=console,
-            transient=True,
-            # rich takes a pipe for a terminal where FORCE_COLOR is set: colours are wanted there, animation is not.
-            disable=not (console.is_interactive and sys.stderr.isatty()),
-        )
+        self._picture: _Terminal | _Notebook | None = None
+        if console.is_jupyter:
+            self._picture = _Notebook()
+        # rich takes a pipe for a terminal where FORCE_COLOR is set: colours are wanted there, animation is not.
+        elif console.is_interactive and sys.stderr.isatty():
+            self._picture = _Terminal(console)
         self._lock = threading.Lock()
-        self._lines: dict[str, TaskID] = {}
         self._doing: defaultdict[str, list[str]] = defaultdict(list)
 
     def __enter__(self) -> ProgressProcessor:  # noqa: PYI034 - Self came with Python 3.11
-        with suppress(OSError):  # see _draw
-            self._progress.start()
+        if self._picture:
+            with suppress(OSError):  # see _draw
+                self._picture.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with suppress(OSError):
-            self._progress.stop()
+        if self._picture:
+            with suppress(OSError):
+                self._picture.stop()
 
     def task_instance_started(self, task: Task, host: Host) -> None:
         """Show what a host begins with."""
@@ -109,13 +110,91 @@ class ProgressProcessor(_Processor):
                 self._draw(host.name)
 
     def _draw(self, name: str) -> None:
-        doing = self._doing[name]
-        with suppress(OSError):  # Nornir ends a run whose processor raises: a terminal that is gone must not do that
-            if name not in self._lines:
-                self._lines[name] = self._progress.add_task(harmless(name), total=None, doing="")
-            elif len(doing) == 1:
-                self._progress.reset(self._lines[name])
-            self._progress.update(self._lines[name], doing=", ".join(dict.fromkeys(doing)))
+        if self._picture:
+            with suppress(OSError):  # Nornir ends a run whose processor raises: a terminal that is gone must not
+                self._picture.draw(name, self._doing[name])
+
+
+class _Terminal:
+    """Lines at the end of a terminal, which go when the run ends."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", style="bold", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[doing]}", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._lines: dict[str, TaskID] = {}
+
+    def start(self) -> None:
+        """Begin to draw."""
+        self._progress.start()
+
+    def stop(self) -> None:
+        """Take the lines away."""
+        self._progress.stop()
+
+    def draw(self, name: str, doing: Sequence[str]) -> None:
+        """Show what a host does."""
+        if name not in self._lines:
+            self._lines[name] = self._progress.add_task(harmless(name), total=None, doing="")
+        elif len(doing) == 1:
+            self._progress.reset(self._lines[name])
+        self._progress.update(self._lines[name], doing=", ".join(dict.fromkeys(doing)))
+
+
+class _Notebook:
+    """Lines in the output of a notebook's cell, which go when the run ends.
+
+    rich draws in a notebook with ipywidgets only, which neither Jupyter nor this package brings along. A display that
+    is drawn anew under its own ID needs nothing but IPython, which is there where a notebook runs.
+    """
+
+    PAUSE = 0.5
+    """Seconds between two pictures: what a person sees as live, and few messages to a browser far away."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, tuple[float, Sequence[str]]] = {}
+        self._ended = threading.Event()
+        self._display: Any = None
+        self._html: Any = None
+        self._thread = threading.Thread(target=self._draw_often, daemon=True)
+
+    def start(self) -> None:
+        """Begin to draw."""
+        from IPython.display import HTML, display  # noqa: PLC0415 - it is there in a notebook alone
+
+        self._html = HTML
+        self._display = display(HTML(""), display_id=True)  # type: ignore[no-untyped-call] # IPython's own
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take the lines away."""
+        if self._display:
+            self._ended.set()
+            self._thread.join()
+            self._display.update(self._html(""))
+
+    def draw(self, name: str, doing: Sequence[str]) -> None:
+        """Note what a host does; the next picture shows it."""
+        began = self._lines[name][0] if name in self._lines and len(doing) != 1 else time.monotonic()
+        self._lines[name] = (began, tuple(dict.fromkeys(doing)))
+
+    def _draw_often(self) -> None:
+        while not self._ended.wait(self.PAUSE):
+            self._display.update(self._html(self._picture()))
+
+    def _picture(self) -> str:
+        now = time.monotonic()
+        lines = [
+            f"<b>{escape(harmless(name))}</b> {now - began:.0f} s {', '.join(doing)}"
+            for name, (began, doing) in sorted(self._lines.copy().items())
+            if doing
+        ]
+        return f"<pre>{chr(10).join(lines)}</pre>"
 
 
 class ResultProcessor(_Processor):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import nbclient
+import nbformat
 import pytest
 from nornir.core import Nornir
 from nornir.core.configuration import Config
@@ -86,6 +88,48 @@ def test_a_dumb_terminal_gets_nothing(program: tuple[str, str], tmp_path: Path) 
     assert run_on_terminal(*program, cwd=tmp_path, stream="stderr", env={"TERM": "dumb"}) == (0, "")
 
 
+NOTEBOOK = """
+from nornir_etcd.progress import ProgressProcessor
+exec({setup!r})
+with ProgressProcessor() as progress:
+    nr.with_processors([progress]).run(task=slow)
+1
+"""
+SLOW = """
+import time
+from nornir.core import Nornir
+from nornir.core.configuration import Config
+from nornir.core.inventory import Defaults, Groups, Host, Hosts, Inventory
+from nornir.core.state import GlobalState
+from nornir.plugins.runners import ThreadedRunner
+
+def slow(task):
+    time.sleep(1.5)
+
+slow.__name__ = "observe_host"
+hosts = {name: Host(name, defaults=Defaults()) for name in ("node-1", "<i>node-2")}
+nr = Nornir(Inventory(Hosts(hosts), Groups(), Defaults()), Config(), GlobalState(), runner=ThreadedRunner())
+"""
+
+
+def test_a_notebook_sees_what_is_done_on_each_host_and_nothing_is_left_of_it() -> None:
+    pictures: list[str] = []
+
+    class Client(nbclient.NotebookClient):
+        def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
+            if msg["msg_type"] in ("display_data", "update_display_data"):
+                pictures.append(msg["content"]["data"]["text/html"])
+            return super().process_message(msg, cell, cell_index)
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK.format(setup=SLOW))])
+    Client(notebook, timeout=120, kernel_name="python3").execute()
+    assert any("<b>node-1</b> 1 s reading the host" in one for one in pictures)
+    assert any("<b>&lt;i&gt;node-2</b>" in one for one in pictures)
+    (drawn, result) = notebook.cells[0].outputs
+    assert drawn["data"]["text/html"] == pictures[-1] == ""
+    assert result["data"]["text/plain"] == "1"
+
+
 def test_every_result_is_printed_where_asked_for_and_steers_no_terminal(
     program: tuple[str, str], tmp_path: Path
 ) -> None:
@@ -106,6 +150,7 @@ def _is_task(found: object) -> bool:
     return (
         inspect.isfunction(found)
         and found.__module__ == observe.__name__
+        and not found.__name__.startswith("_")  # a part of a task
         and "task" in inspect.signature(found).parameters
     )
 
