@@ -121,8 +121,7 @@ def _cluster(cluster: ClusterReport, now: datetime, *, verbose: bool, full: bool
         parts += [Text(), _plan(cluster, full=full)]
         parts += [part for step in cluster.plan for part in _details(step, diffs=full)]
     if shown:
-        lost = {member.name: member.ssh for member in cluster.members if unreached(member)}
-        parts += [Text(), _findings(shown, lost)]
+        parts += [Text(), _findings(shown, cluster)]
     if verbose and cluster.mesh:
         parts += [Text(), _mesh(cluster)]
     if verbose and any(member.certificates for member in cluster.members):
@@ -244,32 +243,52 @@ def _details(step: StepReport, *, diffs: bool) -> Iterator[RenderableType]:
         yield Padding(Group(*lines), (0, 0, 0, 2), expand=False)
 
 
-def _findings(findings: list[Finding], lost: Mapping[str, str]) -> RenderableType:
-    """Show the findings, the worst first; what several checks say in the same words of a subject is one row.
+@dataclass(frozen=True)
+class _Said:
+    """What one or several checks say in the same words of one or several subjects: a row."""
 
-    So is what is unknown only since a host was not reached (`lost`: why, by name). Those that are waived come last and
-    dimmed, with the word that waives them.
-    """
-    ordered = sorted(findings, key=lambda one: (one.waiver is not None, WORST_FIRST.index(one.severity)))
-    said: dict[tuple[Severity, str, str, Waiver | None], list[Finding]] = {}
-    for finding in ordered:
-        said.setdefault((finding.severity, finding.subject, _told(finding, lost), finding.waiver), []).append(finding)
-    rows: list[list[str | Text]] = []
-    for (severity, subject, message, waiver), same in said.items():
-        what = Text(message)
-        own = [finding for finding in same if finding.message == message] or same
-        for remedy in dict.fromkeys(finding.remedy for finding in own if finding.remedy):
+    severity: Severity
+    message: str
+    codes: tuple[str, ...]
+    remedies: tuple[str, ...]
+    waiver: Waiver | None
+
+    def cells(self, subjects: list[str], members: list[str]) -> list[str | Text]:
+        """Return the row; `members` are those of the whole cluster."""
+        whom = "all members" if len(subjects) > 1 and subjects == members else ", ".join(subjects)
+        codes = "\n".join(self.codes)
+        if self.waiver is not None:
+            until = f" until {self.waiver.until}" if self.waiver.until else ""
+            told = f"{self.severity.value}: {self.message}\nwaived{until}: {self.waiver.reason}"
+            return [Text(cell, style="dim") for cell in ("waived", whom, codes, told)]
+        what = Text(self.message)
+        for remedy in self.remedies:
             what.append(f"\n→ {remedy}", style="cyan")
-        codes = "\n".join(dict.fromkeys(finding.code for finding in same))
-        row = [Text(severity.value, style=SEVERITY_STYLE[severity]), Text(subject), Text(codes), what]
-        if waiver is not None:
-            until = f" until {waiver.until}" if waiver.until else ""
-            row = [Text("waived"), Text(subject), Text(codes), Text(f"{severity.value}: {message}")]
-            row[-1].append(f"\nwaived{until}: {waiver.reason}")
-            for cell in row:
-                cell.stylize("dim")
-        rows.append([*row])
-    return _Table(["finding", "subject", "check", "what, and what to do"], rows)
+        return [Text(self.severity.value, style=SEVERITY_STYLE[self.severity]), whom, codes, what]
+
+
+def _findings(findings: list[Finding], cluster: ClusterReport) -> RenderableType:
+    """Show the findings, the worst first; what is said in the same words is one row.
+
+    So is what is unknown only since a host was not reached. Those that are waived come last and dimmed, with the word
+    that waives them.
+    """
+    members = [member.name for member in cluster.members]
+    lost = {member.name: member.ssh for member in cluster.members if unreached(member)}
+    ordered = sorted(findings, key=lambda one: (one.waiver is not None, WORST_FIRST.index(one.severity)))
+    alike: dict[tuple[Severity, str, str, Waiver | None], list[Finding]] = {}
+    for finding in ordered:
+        alike.setdefault((finding.severity, finding.subject, _told(finding, lost), finding.waiver), []).append(finding)
+    rows: dict[_Said, list[str]] = {}
+    for (severity, subject, message, waiver), same in alike.items():
+        own = [finding for finding in same if finding.message == message] or same
+        remedies = tuple(dict.fromkeys(finding.remedy for finding in own if finding.remedy))
+        codes = tuple(dict.fromkeys(finding.code for finding in same))
+        rows.setdefault(_Said(severity, message, codes, remedies, waiver), []).append(subject)
+    return _Table(
+        ["finding", "subject", "check", "what, and what to do"],
+        [said.cells(subjects, members) for said, subjects in rows.items()],
+    )
 
 
 def _told(finding: Finding, lost: Mapping[str, str]) -> str:

@@ -256,7 +256,7 @@ def _report(  # noqa: PLR0913, PLR0917 - what a cluster's report is made of
         refusals=list(planned.refusals),
         notes=[*planned.notes, *road_notes(observation), *_left_out(run.selection)],
         findings=_told(cluster, run, findings, now),
-        mesh=mesh(cluster, observation),
+        mesh=mesh(cluster, observation) if cluster.declared else [],  # endpoints tell of no peer port
     )
 
 

@@ -94,7 +94,7 @@ def test_findings_that_are_ok_are_counted_and_shown_only_where_asked_for() -> No
     brief, full = drawn(samples.second_deploy()), drawn(samples.second_deploy(), verbose=True)
     assert "answers a linearizable read" not in brief
     assert "31 ok" in brief
-    assert full.count("answers a linearizable read") == 3
+    assert full.count("answers a linearizable read") == 1
 
 
 def test_the_worst_findings_come_first() -> None:
@@ -168,6 +168,17 @@ def test_hosts_that_nobody_wanted_to_reach_are_no_fault() -> None:
     assert "not asked" in text
     assert "✗" not in text
     assert "no SSH" not in text
+
+
+def test_what_is_the_same_of_several_members_is_one_row() -> None:
+    rows = [line.split() for line in drawn(samples.second_deploy(), 200, verbose=True).splitlines()]
+    assert ["ok", "all", "members", "member.version", "runs", "3.5.16"] in rows
+    some = [samples.finding("version.bad", Severity.WARNING, f"master-{n}", "runs 3.5.5", "upgrade") for n in (1, 3)]
+    members = samples.second_deploy().clusters[0].members
+    cluster = ClusterReport(name="example", outcome=Outcome.CHECKED, members=members, findings=some)
+    lines = drawn(samples.report("verify", cluster)).splitlines()
+    assert sum("runs 3.5.5" in line for line in lines) == 1
+    assert any(line.split()[:4] == ["warning", "master-1,", "master-3", "version.bad"] for line in lines)
 
 
 def test_why_a_host_was_not_reached_is_told_where_nothing_else_tells_it() -> None:
