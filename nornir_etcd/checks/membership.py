@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 NO_LIST = "no member answers with a quorum, so the member list is not known"
 NOT_LISTED = "it is not in the live member list"
 MEMBERS = "the runbook members brings the live list to the inventory"
+NO_ETCD = "not etcd"
+"""What the cause of a failed call says where a server answers that is none (connections/rpc.py)."""
 SIZE = "https://etcd.io/docs/v3.5/faq/"
 
 KINDS = (
@@ -60,21 +62,35 @@ def check(seen: Evidence) -> Iterator[Finding]:
 
 def _missing(seen: Evidence, member: Member, entry: MemberInfo | None) -> Finding:
     asked = Check("member.missing", member.name)
+    if not seen.cluster.declared and entry is None:
+        return _not_found(seen, member, asked)
     read = {"peer_url": member.peer_url} if seen.cluster.declared else {"endpoint": member.client_url}
     if seen.state.live is None:
         return asked.unknown(NO_LIST, **read)
-    if entry is not None:
-        return asked.ok("is in the live member list", id=hexadecimal(entry.id), **read)
-    if seen.cluster.declared:
+    if entry is None:
         return asked.critical("its peer URL is not in the live member list", MEMBERS, **read)
-    status = known_status(seen.endpoint(member.name))
-    if status is None:
-        return asked.unknown("it does not say which member it is, and its URL is no client URL of the list", **read)
+    return asked.ok("is in the live member list", id=hexadecimal(entry.id), **read)
+
+
+def _not_found(seen: Evidence, member: Member, asked: Check) -> Finding:
+    """Judge an endpoint that is nobody of the live list: another cluster's, or no etcd at all."""
+    endpoint, live = seen.endpoint(member.name), seen.state.live
+    if isinstance(endpoint.status, Unknown):
+        why = endpoint.status.reason
+        if endpoint.client_port is True and (isinstance(endpoint.served_client, Unknown) or NO_ETCD in why):
+            return asked.critical(
+                f"what answers there is no etcd that serves TLS: {why}",
+                "give the client URLs of the members, as `etcdctl member list` shows them",
+                endpoint=member.client_url,
+            )
+        return asked.unknown(why, endpoint=member.client_url)
+    if live is None:
+        return asked.unknown(NO_LIST, endpoint=member.client_url)
     return asked.critical(
-        f"answers as member {hexadecimal(status.member_id)} of cluster {hexadecimal(status.cluster_id)}, "
-        f"which is not in the member list of cluster {hexadecimal(seen.state.live.cluster_id)}",
+        f"answers as member {hexadecimal(endpoint.status.member_id)} of cluster "
+        f"{hexadecimal(endpoint.status.cluster_id)}, which the list of cluster {hexadecimal(live.cluster_id)} has not",
         "give the endpoints of one cluster",
-        **read,
+        endpoint=member.client_url,
     )
 
 
