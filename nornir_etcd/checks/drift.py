@@ -57,6 +57,9 @@ BACKUP = re.compile(
 )
 """Names that editors, packagers and people give to copies: a suffix, or a date at the end."""
 
+ROOT = "0:0"
+"""Owner and group of everything that is etcd's on a host."""
+
 KINDS = (
     Kind(
         code="manifest.drift",
@@ -208,9 +211,11 @@ def _modes(seen: Evidence, member: Member) -> Finding:
         bare = [path for path in layout(member.settings).keys if path in wrong and there[path].mode & 0o077]
         say = asked.critical if bare else asked.warning
         message = "; ".join(f"{path} has {found}" for path, found in wrong.items())
-        remedy = "; ".join(f"chmod {wanted[path]:04o} {path} && chown 0:0 {path}" for path in wrong)
-        warned = "; a key that others could read is to be replaced: move it aside and run certs" if bare else ""
-        return say(message, f"{remedy}{warned}", **wrong)
+        remedies = [command for path in wrong for command in _put_right(path, there[path], wanted[path])]
+        if bare:
+            folder = member.settings.generate_certs_dir
+            remedies.append(f"if others have been on the host, take {member.name}'s pair out of {folder} and run certs")
+        return say(message, "; ".join(remedies), **wrong)
     if unread := [path for path in wanted if path not in states or _is_dangling(states[path])]:
         return asked.unknown(f"could not be read: {', '.join(unread)}")
     if not there:
@@ -240,9 +245,16 @@ def _wrong(state: FileState, wanted: int) -> str:
     if state.mode != wanted:
         found.append(f"mode {state.mode:04o}, wanted {wanted:04o}")
     # Without capabilities, as it runs in its Pod, etcd reads and writes what is root's own and nothing else.
-    if state.owner != "0:0":
-        found.append(f"owner {state.owner}, wanted 0:0")
+    if state.owner != ROOT:
+        found.append(f"owner {state.owner}, wanted {ROOT}")
     return " and ".join(found)
+
+
+def _put_right(path: str, state: FileState, wanted: int) -> Iterator[str]:
+    if state.mode != wanted:
+        yield f"chmod {wanted:04o} {path}"
+    if state.owner != ROOT:
+        yield f"chown {ROOT} {path}"
 
 
 def _is_dangling(state: FileState) -> bool:

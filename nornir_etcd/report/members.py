@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from nornir_etcd.exceptions import PkiError
-from nornir_etcd.observation import Unknown
-from nornir_etcd.pki.certificate import days_left, describe
+from nornir_etcd.layout import layout
+from nornir_etcd.observation import HashKv, Metrics, Quantile, Unknown
+from nornir_etcd.pki.certificate import days_left, describe, each
 from nornir_etcd.plan.identity import hexadecimal
-from nornir_etcd.plan.state import is_healthy, known_status
-from nornir_etcd.report.model import MemberReport
+from nornir_etcd.plan.state import is_healthy, known_status, live_list
+from nornir_etcd.report.model import CertificateReport, MemberReport
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from nornir_etcd.cluster import Cluster, Member
-    from nornir_etcd.observation import ClusterObservation, EndpointObservation, MemberStatus
+    from nornir_etcd.observation import ClusterObservation, EndpointObservation, HostObservation, Maybe, MemberStatus
 
 
 def member_reports(
@@ -51,6 +52,9 @@ def _row(member: Member, observation: ClusterObservation, *, changed: bool, now:
     host, endpoint = observation.hosts[member.name], observation.endpoints[member.name]
     status = known_status(endpoint)
     container = host.container
+    hashed = endpoint.hash if isinstance(endpoint.hash, HashKv) else None
+    metrics = endpoint.metrics if isinstance(endpoint.metrics, Metrics) else Metrics()
+    fsync, commit = _quantile(metrics.wal_fsync), _quantile(metrics.backend_commit)
     unasked = endpoint.via == "ssh" and endpoint.blind is not None
     return MemberReport(
         name=member.name,
@@ -66,6 +70,22 @@ def _row(member: Member, observation: ClusterObservation, *, changed: bool, now:
         container_state=container.state if container else "",
         restarts=container.attempt if container else None,
         certificate_days_left=_days_left(endpoint, now),
+        certificates=list(_certificates(member, host, endpoint)),
+        db_size_in_use=status.db_size_in_use if status else None,
+        db_quota=(status.db_size_quota or member.settings.etcd_quota_backend_bytes) if status else None,
+        raft_term=status.raft_term if status else None,
+        raft_index=status.raft_index if status else None,
+        raft_applied_index=status.raft_applied_index if status else None,
+        read_seconds=None if isinstance(endpoint.read_seconds, Unknown) else endpoint.read_seconds,
+        hash=hexadecimal(hashed.hash) if hashed else "",
+        hash_revision=hashed.revision if hashed else None,
+        alarms=_alarms(member, observation),
+        leader_changes=None if isinstance(metrics.leader_changes, Unknown) else metrics.leader_changes,
+        wal_fsync_p99_seconds=fsync.seconds if fsync else None,
+        backend_commit_p99_seconds=commit.seconds if commit else None,
+        disk_window_seconds=max((one.window for one in (fsync, commit) if one), default=0.0),
+        clock_offset_seconds=_clock_offset(host),
+        image=_image(member, host),
     )
 
 
@@ -84,3 +104,63 @@ def _days_left(endpoint: EndpointObservation, now: datetime) -> int | None:
         return days_left(describe(endpoint.served_client), now)
     except PkiError:
         return None
+
+
+def _certificates(member: Member, host: HostObservation, endpoint: EndpointObservation) -> Iterator[CertificateReport]:
+    """Yield what is served, then what lies on the host. What cannot be read is told by a finding."""
+    paths = layout(member.settings)
+    served = (("client", endpoint.served_client), ("peer", endpoint.served_peer))
+    for port, pem in served:
+        if not isinstance(pem, Unknown):
+            yield from _described(port, pem)
+    for path in paths.texts:
+        if path != paths.manifest and path in host.texts:
+            yield from _described(path, host.texts[path].encode())
+
+
+def _described(place: str, pem: bytes) -> Iterator[CertificateReport]:
+    """Yield every certificate of a PEM text: a CA's file may be a bundle of two."""
+    try:
+        found = [describe(one) for one in each(pem)]
+    except PkiError:
+        return
+    for info in found:
+        yield CertificateReport(
+            place=place,
+            subject=info.subject,
+            issuer=info.issuer,
+            serial=info.serial,
+            not_before=info.not_before,
+            not_after=info.not_after,
+            is_ca=info.is_ca,
+        )
+
+
+def _alarms(member: Member, observation: ClusterObservation) -> list[str]:
+    """Return the member's alarms, as any endpoint tells them."""
+    status, live = known_status(observation.endpoints[member.name]), live_list(observation)
+    listed = {info.id for info in live.members if member.peer_url in info.peer_urls} if live else set()
+    own = listed | ({status.member_id} if status else set())
+    answers = [one.alarms for one in observation.endpoints.values() if not isinstance(one.alarms, Unknown)]
+    return sorted({alarm.kind for answer in answers for alarm in answer if alarm.member_id in own})
+
+
+def _quantile(read: Maybe[Quantile]) -> Quantile | None:
+    return None if isinstance(read, Unknown) else read
+
+
+def _clock_offset(host: HostObservation) -> float | None:
+    if isinstance(host.surroundings, Unknown) or isinstance(host.surroundings.offset, Unknown):
+        return None
+    return (host.surroundings.offset.low + host.surroundings.offset.high) / 2
+
+
+def _image(member: Member, host: HostObservation) -> str:
+    """Return the tag of the image that the container has, the wanted one where it has several; else its digest."""
+    container = host.container
+    if container is None:
+        return ""
+    images = {} if isinstance(host.images, Unknown) else host.images
+    tags = [tag for tag, image_id in images.items() if image_id == container.image_id]
+    wanted = member.settings.etcd_image
+    return wanted if wanted in tags else container.image or next(iter(tags), container.image_id)
