@@ -22,6 +22,12 @@ LAID_OUT = [
     "runbooks/certs.py",
     "runbooks/deploy.py",
     "runbooks/verify.py",
+    "schedule/cron/nornir-etcd-verify",
+    "schedule/kubernetes/cronjob.yaml",
+    "schedule/rules/etcd.rules.test.yaml",
+    "schedule/rules/etcd.rules.yaml",
+    "schedule/systemd/nornir-etcd-verify.service",
+    "schedule/systemd/nornir-etcd-verify.timer",
     "templates/etcd.yaml.j2",
 ]
 
