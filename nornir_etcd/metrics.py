@@ -22,6 +22,7 @@ BACKEND_COMMIT = "etcd_disk_backend_commit_duration_seconds"
 LEADER_CHANGES = "etcd_server_leader_changes_seen_total"
 ROUND_TRIP = "etcd_network_peer_round_trip_time_seconds"
 STARTED_AT = "process_start_time_seconds"
+QUOTA = "etcd_server_quota_backend_bytes"
 
 QUANTILE = 0.99
 LINES = 10_000
@@ -30,9 +31,10 @@ LINE = 1024
 """Characters that such a line has at most; etcd's have under 150."""
 
 _HISTOGRAMS = (WAL_FSYNC, BACKEND_COMMIT, ROUND_TRIP)
-_WANTED = (*(f"{name}_bucket" for name in _HISTOGRAMS), LEADER_CHANGES, STARTED_AT)
+_SINGLES = (LEADER_CHANGES, STARTED_AT, QUOTA)
+_WANTED = (*(f"{name}_bucket" for name in _HISTOGRAMS), *_SINGLES)
 _LIMIT = 2.0**63
-"""Counts at and above it are no counts, and a float has no room for them."""
+"""No count is above it; a quota may be the greatest signed number, which is it as a float."""
 
 Buckets = dict[float, float]
 """How many samples were at most so many seconds, by those seconds."""
@@ -45,6 +47,7 @@ class Scrape:
     histograms: Mapping[tuple[str, str], Buckets]  # by name and, for those that have one, label To
     leader_changes: Maybe[int]
     started_at: Maybe[float]
+    quota: Maybe[int]
 
 
 class _Sample(NamedTuple):
@@ -66,20 +69,20 @@ def parse_metrics(body: bytes) -> Maybe[Scrape]:
     histograms: dict[tuple[str, str], Buckets] = defaultdict(dict)
     singles: dict[str, float] = {}
     for name, labels, value in samples:
-        if name in singles or (name in {LEADER_CHANGES, STARTED_AT} and labels):
+        if name in singles or (name in _SINGLES and labels):
             return Unknown(f"/metrics is not what etcd says there: {name} more than once")
-        if name in {LEADER_CHANGES, STARTED_AT}:
+        if name in _SINGLES:
             singles[name] = value
             continue
         buckets, bound = histograms[name.removesuffix("_bucket"), labels.get("To", "")], _bound(labels.get("le", ""))
         if bound is None or bound in buckets:
             return Unknown(f"/metrics is not what etcd says there: a bucket of {name} without a bound of its own")
         buckets[bound] = value
-    changes = singles.get(LEADER_CHANGES)
     return Scrape(
         histograms=dict(histograms),
-        leader_changes=Unknown(f"/metrics has no {LEADER_CHANGES}") if changes is None else int(changes),
+        leader_changes=_whole(singles, LEADER_CHANGES),
         started_at=singles.get(STARTED_AT, Unknown(f"/metrics has no {STARTED_AT}")),
+        quota=_whole(singles, QUOTA),
     )
 
 
@@ -93,7 +96,7 @@ def read_metrics(last: Scrape, first: Scrape | None = None, *, window: float = 0
         window: seconds between the two.
     """
     trips = {to for name, to in last.histograms if name == ROUND_TRIP}
-    by_peer = {to: _quantile_of(ROUND_TRIP, to, last, first, window) for to in trips}
+    by_peer = {to: _quantile_of(ROUND_TRIP, to, last, first, window, connects=True) for to in trips}
     known = {to: found for to, found in by_peer.items() if isinstance(found, Quantile)}
     doubt = next((found for found in by_peer.values() if isinstance(found, Unknown) and found != _NO_SAMPLE), None)
     return Metrics(
@@ -102,6 +105,7 @@ def read_metrics(last: Scrape, first: Scrape | None = None, *, window: float = 0
         leader_changes=last.leader_changes,
         peer_round_trip=doubt or known,
         started_at=last.started_at,
+        quota=last.quota,
     )
 
 
@@ -136,7 +140,9 @@ def histogram_quantile(quantile: float, buckets: Mapping[float, float]) -> Maybe
 _NO_SAMPLE = Unknown("nothing was measured yet")
 
 
-def _quantile_of(name: str, to: str, last: Scrape, first: Scrape | None, window: float) -> Maybe[Quantile]:
+def _quantile_of(  # noqa: PLR0913 - the parameters of read_metrics, and which histogram
+    name: str, to: str, last: Scrape, first: Scrape | None, window: float, *, connects: bool = False
+) -> Maybe[Quantile]:
     buckets = last.histograms.get((name, to))
     if buckets is None:
         return Unknown(f"/metrics has no {name}")
@@ -145,12 +151,18 @@ def _quantile_of(name: str, to: str, last: Scrape, first: Scrape | None, window:
         if isinstance(between, Unknown):
             return between
         if between.get(math.inf, 0) > 0:
-            return _quantile(between, window)
-    return _quantile(buckets, 0.0)
+            return _quantile(between, window, connects=connects)
+    return _quantile(buckets, 0.0, connects=connects)
 
 
-def _quantile(buckets: Buckets, window: float) -> Maybe[Quantile]:
-    seconds = histogram_quantile(QUANTILE, buckets)
+def _quantile(buckets: Buckets, window: float, *, connects: bool) -> Maybe[Quantile]:
+    """Return the 99th percentile; of fewer than 100 samples of what `connects`, without the slowest one.
+
+    The first round trip to a peer is a TLS handshake as well, and of few samples the 99th percentile is the slowest.
+    """
+    total = buckets.get(math.inf, 0)
+    wanted = min(QUANTILE, 1 - 1 / total) if connects and total else QUANTILE
+    seconds = histogram_quantile(wanted, buckets) if wanted else _NO_SAMPLE
     return seconds if isinstance(seconds, Unknown) else Quantile(seconds, int(buckets[math.inf]), window)
 
 
@@ -185,9 +197,13 @@ def _samples(body: bytes) -> Iterator[_Sample]:
             raise ValueError(f"unreadable: {line[:80]!r}") from error
         for sample in samples:
             if sample.name in _WANTED:
-                if not 0 <= sample.value < _LIMIT:
+                if not (-1 if sample.name == QUOTA else 0) <= sample.value <= _LIMIT:
                     raise ValueError(f"{sample.name} is {sample.value:g}")
                 yield sample
+
+
+def _whole(singles: Mapping[str, float], name: str) -> Maybe[int]:
+    return int(singles[name]) if name in singles else Unknown(f"/metrics has no {name}")
 
 
 def _bound(text: str) -> float | None:

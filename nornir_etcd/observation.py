@@ -102,11 +102,15 @@ class Metrics:
     leader_changes: Maybe[int] = NOT_READ  # etcd_server_leader_changes_seen_total, since start
     peer_round_trip: Maybe[dict[str, Quantile]] = NOT_READ  # by member ID (hexadecimal) of the other end
     started_at: Maybe[float] = NOT_READ  # process_start_time_seconds, since the epoch
+    quota: Maybe[int] = NOT_READ  # etcd_server_quota_backend_bytes; negative: there is none
 
 
 @dataclass(frozen=True)
 class Probes:
-    """What the member says to the probes that a kubelet sends it: HTTP status by path (/livez, /readyz, /health)."""
+    """What the member says to the probes that a kubelet sends it: HTTP status by path (/livez, /readyz, /health).
+
+    A status of 0: the path was asked, and nothing came in time.
+    """
 
     answers: dict[str, int]
 

@@ -9,11 +9,14 @@ from nornir_etcd.checks import (
     certificates,
     consensus,
     data,
+    database,
+    disk,
     drift,
     host,
     membership,
     mesh,
     preflight,
+    probes,
     process,
     reachability,
     versions,
@@ -34,8 +37,11 @@ SUBJECTS: tuple[Callable[[Evidence], Iterable[Finding]], ...] = (
     process.check,
     drift.check,
     data.check,
+    database.check,
+    disk.check,
     membership.check,
     consensus.check,
+    probes.check,
     versions.check,
     alarms.check,
     certificates.check,
@@ -48,14 +54,17 @@ _MODULES = (
     process,
     drift,
     data,
+    database,
+    disk,
     membership,
     consensus,
+    probes,
     versions,
     alarms,
     certificates,
     waivers,
 )
-VERIFY_KINDS: tuple[Kind, ...] = tuple(kind for module in _MODULES for kind in getattr(module, "KINDS", ()))
+VERIFY_KINDS: tuple[Kind, ...] = tuple(kind for module in _MODULES for kind in module.KINDS)
 """Every kind of finding that verify makes."""
 KINDS: tuple[Kind, ...] = (*VERIFY_KINDS, *preflight.KINDS)
 """Every kind of finding that there is."""

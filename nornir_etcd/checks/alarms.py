@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nornir_etcd.checks.evidence import Check
+from nornir_etcd.checks.kinds import ENDPOINT, Kind
 from nornir_etcd.observation import Unknown
 from nornir_etcd.plan.identity import hexadecimal
+from nornir_etcd.plan.state import known_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +17,15 @@ if TYPE_CHECKING:
     from nornir_etcd.observation import Alarm
     from nornir_etcd.report.model import Finding
 
+KINDS = (
+    Kind(
+        code="cluster.alarm",
+        asks="Has no member raised an alarm?",
+        reads=ENDPOINT,
+        worst="critical",
+        rule="https://etcd.io/docs/v3.5/op-guide/maintenance/: Space quota",
+    ),
+)
 REMEDIES = {
     "NOSPACE": "compact and defragment every member, then disarm (https://etcd.io/docs/v3.5/op-guide/maintenance/)",
     "CORRUPT": "find the corrupt member and replace it; do not restart the others "
@@ -44,5 +55,11 @@ def check(seen: Evidence) -> Iterator[Finding]:
 
 
 def _name(seen: Evidence, alarm: Alarm) -> str:
-    members = seen.state.live.members if seen.state.live else ()
-    return next((info.name for info in members if info.id == alarm.member_id), hexadecimal(alarm.member_id))
+    """Return the name of the member that raised an alarm: as the live list has it, or as the inventory calls it."""
+    listed = {info.id: info.name for info in seen.state.live.members} if seen.state.live else {}
+    asked = {
+        status.member_id: member.name
+        for member in seen.cluster.members
+        if (status := known_status(seen.endpoint(member.name)))
+    }
+    return listed.get(alarm.member_id) or asked.get(alarm.member_id) or hexadecimal(alarm.member_id)

@@ -58,3 +58,15 @@ def status(world: World, name: str, **changes: object) -> None:
     told = (world.seen or world.observe()).endpoints[name].status
     assert not isinstance(told, Unknown)
     endpoint(world, name, status=replace(told, **changes))  # type: ignore[arg-type]  # by name
+
+
+def metrics(world: World, name: str, **changes: object) -> None:
+    """Change what the member's /metrics said."""
+    told = (world.seen or world.observe()).endpoints[name].metrics
+    assert not isinstance(told, Unknown)
+    endpoint(world, name, metrics=replace(told, **changes))  # type: ignore[arg-type]  # by name
+
+
+def found(world: World, code: str, subject: str = "master-1") -> Finding:
+    """Return one thing that verify finds."""
+    return findings(world)[code, subject]

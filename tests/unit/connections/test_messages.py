@@ -65,6 +65,16 @@ def test_the_newer_fields_of_a_status_have_their_numbers(wire: bytes, field: str
     assert getattr(messages.StatusResponse.FromString(wire), field) == wanted
 
 
+def test_a_hash_has_its_numbers() -> None:
+    assert messages.HashKVRequest(revision=7).SerializeToString() == b"\x08\x07"
+    # An etcd that was never compacted says -1.
+    read = messages.HashKVResponse.FromString(b"\x10\xff\xff\xff\xff\x0f\x18" + b"\xff" * 9 + b"\x01\x20\x09")
+    assert (read.hash, read.compact_revision, read.hash_revision) == (2**32 - 1, -1, 9)
+    theirs = etcdrpc.HashKVResponse(hash=BIG & 2**32 - 1, compact_revision=3)
+    ours = messages.HashKVResponse.FromString(theirs.SerializeToString())
+    assert (ours.hash, ours.compact_revision, ours.hash_revision) == (2**32 - 1, 3, 0)
+
+
 def test_a_downgrade_is_read() -> None:
     read = messages.StatusResponse.FromString(b"\x6a\x09\x08\x01\x12\x053.5.0").downgradeInfo
     assert (read.enabled, read.targetVersion) == (True, "3.5.0")
