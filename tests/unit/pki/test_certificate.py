@@ -87,3 +87,57 @@ def test_a_flipped_byte_never_gives_anything_but_a_description_or_an_error(
     except PkiError:
         return
     assert isinstance(info.not_after - info.not_before, timedelta)
+
+
+def test_the_cas_are_told_that_a_leaf_chains_to(authority: Authority, now: datetime) -> None:
+    leaf = issue(authority, client_request("c"), now=now).certificate_pem
+    other = make_authority("other", now=now).pem
+    (signer,) = certificates.signers(leaf, other + authority.pem)
+    assert certificates.fingerprints(signer) == certificates.fingerprints(authority.pem)
+    assert certificates.signers(leaf, other) == []
+    assert certificates.signers(leaf, other, [other, leaf]) == []
+    assert len(certificates.each(other + authority.pem)) == len(certificates.fingerprints(other + authority.pem)) == 2
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")  # cryptography's own word of some of the damage
+@given(st.integers(min_value=0, max_value=600), st.integers(min_value=0, max_value=255))
+def test_a_damaged_ca_has_signed_nothing_or_is_told(
+    authority: Authority, now: datetime, position: int, value: int
+) -> None:
+    leaf = issue(authority, client_request("c"), now=now).certificate_pem
+    pem = bytearray(authority.pem)
+    pem[position % len(pem)] = value
+    try:
+        assert len(certificates.signers(leaf, bytes(pem), [bytes(pem)])) <= 1
+    except PkiError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - either way is right
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("node-1", True),
+        ("NODE-1", True),
+        ("node-1.", True),
+        ("node-2", False),
+        ("10.0.0.1", True),
+        ("10.0.0.2", False),
+        ("fd00:0::1", True),
+        ("a.example.com", True),
+        ("A.Example.com", True),
+        ("a.b.example.com", False),
+        ("example.com", False),
+        (".example.com", False),
+        ("", False),
+    ],
+)
+def test_whom_a_certificate_is_for(authority: Authority, now: datetime, name: str, named: bool) -> None:
+    request = member_request("node-1", "10.0.0.1", extra_sans=("*.example.com", "fd00::1"))
+    info = certificates.describe(issue(authority, request, now=now).certificate_pem)
+    assert info.names(name) is named
+
+
+def test_what_a_certificate_allows(authority: Authority, now: datetime) -> None:
+    client = certificates.describe(issue(authority, client_request("c"), now=now).certificate_pem)
+    assert (client.allows("clientAuth"), client.allows("serverAuth")) == (True, False)
+    assert certificates.describe(authority.pem).allows("serverAuth"), "no extended usage is any"
