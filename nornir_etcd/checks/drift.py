@@ -57,6 +57,9 @@ BACKUP = re.compile(
 )
 """Names that editors, packagers and people give to copies: a suffix, or a date at the end."""
 
+SHOWN = 100
+"""Characters of a line that a message shows; the diff in the evidence has all."""
+
 ROOT = "0:0"
 """Owner and group of everything that is etcd's on a host."""
 
@@ -135,11 +138,14 @@ def _text(seen: Evidence, member: Member) -> str | Unknown | None:
 
 
 def _counted(diff: str) -> str:
+    """Return how many lines differ, and the line itself where it is one."""
     lines = diff.splitlines()[2:]  # without the headings
-    found = [sum(line.startswith(sign) for line in lines) for sign in "-+"]
-    count = max(found)
+    found, wanted = ([line[1:].strip() for line in lines if line.startswith(sign)] for sign in "-+")
+    count = max(len(found), len(wanted))
     if not count:
         return "line endings differ"
+    if len(found) == len(wanted) == 1 and found != wanted:
+        return f"1 line differs: wanted {wanted[0][:SHOWN]}, found {found[0][:SHOWN]}"
     return f"{count} {'line differs' if count == 1 else 'lines differ'}"
 
 

@@ -17,11 +17,10 @@ CONTROLLER = "controller"
 
 
 def mesh(cluster: Cluster, observation: ClusterObservation) -> list[Link]:
-    """Return the report's mesh; nothing where no host was to look, as in a run that does nothing there."""
-    hosts = [observation.hosts[member.name] for member in cluster.members]
-    if all(host.error is None and isinstance(host.surroundings, Unknown) for host in hosts):
-        return []
-    return links(cluster, observation)
+    """Return the report's mesh: of members only where a host was to look, and nothing where no way is known."""
+    looked = any(not isinstance(host.surroundings, Unknown) for host in observation.hosts.values())
+    found = [link for link in links(cluster, observation) if looked or link.source == CONTROLLER]
+    return found if any(link.state != "unknown" for link in found) else []
 
 
 def links(cluster: Cluster, observation: ClusterObservation) -> list[Link]:

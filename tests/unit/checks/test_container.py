@@ -113,6 +113,15 @@ def test_members_of_different_versions_run_different_images() -> None:
     assert (one.severity, "the version of master-2 is not known" in one.message) == (UNKNOWN, True)
 
 
+def test_members_of_unknown_versions_are_not_said_to_run_one_version() -> None:
+    world = deployed()
+    for name, image in (("master-2", "sha256:77"), ("master-3", "sha256:88")):
+        host(world, name, containers=(runs(0, image=image),))
+        endpoint(world, name, status=DEAD)
+    one = findings(world)["image.digest", "example"]
+    assert (one.severity, "the version of master-2, master-3 is not known" in one.message) == (UNKNOWN, True)
+
+
 def test_a_member_that_does_not_answer_and_runs_the_same_image_leaves_no_doubt() -> None:
     world = deployed()
     endpoint(world, "master-2", status=DEAD)

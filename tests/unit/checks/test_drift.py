@@ -40,7 +40,8 @@ def test_a_manifest_that_was_edited_is_told_with_its_diff_and_only_on_its_host()
     found = findings(world)
     one = found["manifest.drift", "master-2"]
     assert one.severity is WARNING
-    assert one.message == f"{MANIFEST} is not what deploy would write: 1 line differs"
+    told = 'wanted - "--snapshot-count=10000", found - "--snapshot-count=5000"'
+    assert one.message == f"{MANIFEST} is not what deploy would write: 1 line differs: {told}"
     lines = one.evidence["diff"].splitlines()
     assert lines[:2] == [f"--- {MANIFEST}", f"+++ {MANIFEST}"]
     assert '-    - "--snapshot-count=5000"' in lines

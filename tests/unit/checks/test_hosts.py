@@ -211,9 +211,12 @@ def test_the_ways_of_a_dead_host_are_unknown_with_its_reason() -> None:
     assert found["master-1", "master-3"].state == "silent"
 
 
-def test_where_no_host_was_to_look_there_is_no_mesh() -> None:
+def test_where_no_host_looked_the_mesh_is_what_the_controller_saw() -> None:
     world = deployed()
     for name in world.names:
         host(world, name, surroundings=Unknown("not read"))
     assert world.seen is not None
+    assert [link.source for link in mesh(world.cluster, world.seen)] == ["controller"] * 3
+    for name in world.names:
+        endpoint(world, name, peer_port=Unknown("not read"), client_port=Unknown("not read"))
     assert mesh(world.cluster, world.seen) == []

@@ -73,6 +73,12 @@ def test_each_certificate_of_a_bundle_is_told_and_what_is_none_is_left_out() -> 
     assert places == ["client", "/etc/kubernetes/pki/etcd/etcd.pem", path, path]
 
 
+def test_a_certificate_in_the_manifest_is_none_of_the_members() -> None:
+    world = deployed()
+    world[1].manifest = authority().pem.decode()
+    assert len(row(world).certificates) == 5
+
+
 def test_the_quota_is_the_one_that_the_member_tells() -> None:
     world = deployed(etcd_quota_backend_bytes=4 * 1024**3)
     assert row(world).db_quota == 4 * 1024**3
