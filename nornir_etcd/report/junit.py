@@ -30,7 +30,8 @@ def to_junit(report: Report) -> str:
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in suites)))
     root.set("time", f"{(report.finished_at - report.started_at).total_seconds():.3f}")
     root.extend(suites)
-    root.append(ET.Comment(f" {_text(summary_line(report)).replace('--', '- -')} "))
+    # No comment may hold two hyphens in a row (https://www.w3.org/TR/xml/#sec-comments).
+    root.append(ET.Comment(f" {re.sub('-(?=-)', '- ', _text(summary_line(report)))} "))
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import pty
+import stat
 import subprocess
 import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +70,29 @@ def run_on_terminal(
     reader.join(TIMEOUT)
     os.close(master)
     return code, b"".join(read).decode()
+
+
+def full_device(folder: Path) -> Path:
+    """Return a device on which nothing fits, of the test's own.
+
+    Never /dev/full itself: a program at fault that replaces what it is to write to would, as root, take it from the
+    whole machine.
+    """
+    return _device(folder / "full", 7)
+
+
+def null_device(folder: Path) -> Path:
+    """Return a device that takes everything and keeps nothing, of the test's own."""
+    return _device(folder / "null", 3)
+
+
+def _device(path: Path, minor: int) -> Path:
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, minor))  # https://docs.kernel.org/admin-guide/devices.html
+        path.open("wb").close()
+    except PermissionError:  # not root, or a file system without devices
+        pytest.skip("no devices can be made here")
+    return path
 
 
 def _drain(master: int, read: list[bytes]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.program import PROGRAM, ROOT, RUNBOOKS, TIMEOUT, Done, run, start
+from tests.unit.program import PROGRAM, ROOT, RUNBOOKS, TIMEOUT, Done, full_device, run, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -246,8 +246,9 @@ def test_a_fault_of_the_program_itself_is_one_line_and_its_traceback_is_in_the_l
 
 def test_a_report_that_cannot_be_written_is_shown_all_the_same(workspace: Path, closed_port: int) -> None:
     one_host(workspace, closed_port)
-    done = run(PROGRAM, "verify", "--output", "/dev/full", cwd=workspace)
-    assert (done.code, done.err) == (2, "error: --output: /dev/full: No space left on device\n")
+    full = full_device(workspace)
+    done = run(PROGRAM, "verify", "--output", str(full), cwd=workspace)
+    assert (done.code, done.err) == (2, f"error: --output: {full}: No space left on device\n")
     assert "0 of 1 members healthy" in done.out
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from nornir_etcd.checks import KINDS
 from nornir_etcd.report.document import to_json
-from tests.unit.program import PROGRAM, RUNBOOKS, Done, run
+from tests.unit.program import PROGRAM, RUNBOOKS, Done, full_device, run
 from tests.unit.report import samples
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def test_without_ssh_no_finding_is_about_it_and_a_note_names_what_is_left_out(wo
     left_out = {kind.code for kind in KINDS if "host" in kind.reads}
     assert not left_out & set(found(workspace))
     assert "host.unreachable" in left_out
-    (note,) = [line for line in done.out.splitlines() if "--no-ssh" in line]
+    (note,) = [line for line in done.out.splitlines() if "not checked, since the hosts were not asked" in line]
     assert "host.unreachable, " in note
     assert "not asked" in done.out
     assert "host not reached" not in done.out
@@ -137,15 +137,16 @@ def test_every_output_is_written_in_its_form(workspace: Path) -> None:
 
 
 def test_an_output_that_fails_is_told_and_the_others_are_written(workspace: Path) -> None:
-    words = ("--output", "/dev/full", "--output", "report.json")
+    full = full_device(workspace)
+    words = ("--output", str(full), "--output", "report.json")
     done = verify(workspace, *words)
-    assert (done.code, done.err) == (2, "error: --output: /dev/full: No space left on device\n")
+    assert (done.code, done.err) == (2, f"error: --output: {full}: No space left on device\n")
     assert "0 of 1 members healthy" in done.out
     assert found(workspace)
     (workspace / "report.json").unlink()
     nagios = verify(workspace, *words, "--exit-style", "nagios")
     assert nagios.code == 3
-    assert nagios.out.startswith("ETCD UNKNOWN - --output: /dev/full: No space left on device\n")
+    assert nagios.out.startswith(f"ETCD UNKNOWN - --output: {full}: No space left on device\n")
     assert found(workspace)
 
 

@@ -349,6 +349,7 @@ def deep_verify() -> Report:
     findings = [
         *fine(),
         finding("peer.mesh", Severity.CRITICAL, "master-2", "does not reach master-3 port 2380", "open the firewall"),
+        finding("ca.shared", Severity.WARNING, "example", "etcd trusts the general CA", "give it one of its own"),
         *(one.model_copy(update={"waiver": waiver}) for one, waiver in zip(known_ones, waivers, strict=True)),
     ]
     cluster = ClusterReport(

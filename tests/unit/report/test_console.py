@@ -142,11 +142,11 @@ def test_what_is_unknown_since_a_host_was_not_reached_is_one_row_with_what_to_do
 def test_what_is_waived_comes_last_with_reason_and_day() -> None:
     lines = drawn(samples.deep_verify(), 400).splitlines()
     (first,) = (number for number, line in enumerate(lines) if line.startswith("  finding"))
-    assert [line.split()[0] for line in lines[first + 1 : first + 7]] == (
-        ["critical", "→", "waived", "waived:", "waived", "waived"]
+    assert [line.split()[0] for line in lines[first + 1 : first + 9]] == (
+        ["critical", "→", "warning", "→", "waived", "waived:", "waived", "waived"]
     )
-    assert "critical: an even number of members" in lines[first + 3]
-    assert "waived until 2026-12-31: frozen until the move" in lines[first + 6]
+    assert "critical: an even number of members" in lines[first + 5]
+    assert "waived until 2026-12-31: frozen until the move" in lines[first + 8]
     coloured = drawn(samples.deep_verify(), 400, colours=True)
     assert "\x1b[2mwaived until 2026-12-31: frozen until the move" in coloured
     assert "2 waived" in lines[-2]

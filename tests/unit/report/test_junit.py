@@ -103,6 +103,10 @@ def test_a_run_that_ended_early_is_not_green_for_want_of_findings(outcome: Outco
     assert (failure.text or "").split() == ["no", "store", "a", "b"]
 
 
+def test_the_comment_at_the_end_is_one_whatever_the_run_is_called() -> None:
+    checked(to_junit(samples.report("a---b--", ClusterReport(name="x", outcome=Outcome.CHECKED, members=[]))))
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=40), st.sampled_from(Severity))
 def test_any_text_makes_a_well_formed_document(text: str, severity: Severity) -> None:

@@ -16,7 +16,7 @@ from nornir_etcd.report import outputs
 from nornir_etcd.report.document import from_json, to_json
 from nornir_etcd.report.markdown import to_markdown
 from nornir_etcd.report.outputs import FORMS, check_outputs, write_outputs
-from tests.unit.program import run
+from tests.unit.program import full_device, null_device, run
 from tests.unit.report import samples
 
 if TYPE_CHECKING:
@@ -115,16 +115,21 @@ def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     assert from_json(path.read_text(encoding="utf-8")) == samples.refused()
 
 
-def test_a_link_stays_one_and_a_device_is_written_to(tmp_path: Path) -> None:
+def test_a_link_stays_one(tmp_path: Path) -> None:
     link = tmp_path / "latest.json"
     link.symlink_to("2026.json")
-    check_outputs([link, Path("/dev/null")])
-    assert list(write_outputs([link, Path("/dev/null"), Path("/dev/full")], samples.refused())) == [
-        "--output: /dev/full: No space left on device"
-    ]
+    check_outputs([link])
+    assert list(write_outputs([link], samples.refused())) == []
     assert link.is_symlink()
     assert from_json((tmp_path / "2026.json").read_text(encoding="utf-8")) == samples.refused()
-    assert Path("/dev/null").is_char_device()
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    null, full = null_device(tmp_path), full_device(tmp_path)
+    check_outputs([null, full])
+    assert list(write_outputs([null, full], samples.refused())) == [f"--output: {full}: No space left on device"]
+    assert null.is_char_device()
+    assert full.is_char_device()
 
 
 def test_a_run_loads_the_forms_that_it_writes_and_no_others(tmp_path: Path) -> None:
