@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from nornir_etcd.report.model import MemberReport
 
-Tone = Literal["", "ok", "warning", "critical", "unknown", "dim"]
+Tone = Literal["", "ok", "warning", "critical", "unknown", "info", "dim"]
 
 RENEW_DAYS, CRITICAL_DAYS = 30, 7
 """The defaults of etcd_renew_days and etcd_cert_critical_days: a report does not say what they were."""
@@ -133,7 +133,7 @@ _COLUMNS = (
     _Column("health", _health),
     _Column("role", lambda one: Cell("" if one.role == "unknown" else one.role)),
     _Column("alarms", _alarms),
-    _Column("changed by this run", lambda one: Cell("changed" if one.changed else "", "warning")),
+    _Column("changed by this run", lambda one: Cell("changed" if one.changed else "", "info")),
     _Column("SSH", _ssh),
     _Column("address", lambda one: Cell(one.address), code=True),
     _Column("member ID", lambda one: Cell(one.member_id), code=True),

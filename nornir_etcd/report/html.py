@@ -39,7 +39,7 @@ LINKS = {"open": "ok", "refused": "critical", "silent": "critical", "unknown": "
 OUTCOMES: dict[Outcome, Look] = {
     Outcome.UNCHANGED: "ok",
     Outcome.CHECKED: "ok",
-    Outcome.CHANGED: "warning",
+    Outcome.CHANGED: "info",
     Outcome.PLANNED: "info",
     Outcome.REFUSED: "critical",
     Outcome.FAILED: "critical",

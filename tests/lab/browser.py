@@ -116,7 +116,8 @@ class Browser:
     def open(self, path: Path) -> None:
         """Load a file and wait until it is loaded."""
         self.events.clear()
-        self.ask("Page.navigate", url=path.as_uri())
+        found = self.ask("Page.navigate", url=path.as_uri())
+        assert "errorText" not in found, f"{path}: {found['errorText']}"
         if not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._until(lambda answer: answer.get("method") == "Page.loadEventFired", f"loading {path}")
 
