@@ -169,7 +169,9 @@ def _flags(seen: Evidence) -> Finding:
         told = "; ".join(f"{name}: {values}" for name, values in unequal.items())
         return asked.warning(
             f"flags that all members must share differ: {told}",
-            "set them once, in the members' group, and run deploy",
+            "set them once, in the members' group, and run deploy"
+            if seen.cluster.managed
+            else "make them the same in the members' manifests, one member at a time",
             **unequal,
         )
     if doubtful:
@@ -219,8 +221,9 @@ def _modes(seen: Evidence, member: Member) -> Finding:
         message = "; ".join(f"{path} has {found}" for path, found in wrong.items())
         remedies = [command for path in wrong for command in _put_right(path, there[path], wanted[path])]
         if bare:
-            folder = member.settings.generate_certs_dir
-            remedies.append(f"if others have been on the host, take {member.name}'s pair out of {folder} and run certs")
+            ours = f"take {member.name}'s pair out of {member.settings.generate_certs_dir} and run certs"
+            anew = ours if seen.cluster.managed else "have the pair issued anew"
+            remedies.append(f"if others have been on the host, {anew}")
         return say(message, "; ".join(remedies), **wrong)
     if unread := [path for path in wanted if path not in states or _is_dangling(states[path])]:
         return asked.unknown(f"could not be read: {', '.join(unread)}")

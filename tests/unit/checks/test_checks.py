@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from datetime import timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nornir_etcd.layout import layout
@@ -228,6 +228,7 @@ AROUND_FIELDS = ("offset", "digests", "kubelets", "manifests", "listeners", "vol
 ENDPOINT_FIELDS = tuple(one.name for one in fields(EndpointObservation))
 
 
+@settings(deadline=None)
 @given(
     st.sets(
         st.tuples(

@@ -282,3 +282,22 @@ def test_files_of_another_tool_are_held_to_no_manifest_of_ours() -> None:
     theirs = replace(world.cluster, declared=False)
     found = {one.code for one in check(evidence(theirs, world.observe(), {}, NOW, world.wanted))}
     assert found == {"flags.unequal", "file.mode", "manifests.leftover"}
+
+
+def test_keys_of_another_tool_are_held_to_the_same_modes() -> None:
+    """Kubeadm has a pair for clients and one for peers, each with a key of its own."""
+    world = deployed()
+    cluster = make_cluster(3, etcd_preset="kubeadm")
+    keys = ("/etc/kubernetes/pki/etcd/server.key", "/etc/kubernetes/pki/etcd/peer.key")
+    for name in world.names:
+        files = {path: FileState("file", 0o600, "0:0") for path in keys}
+        files |= {"/etc/kubernetes/manifests/etcd.yaml": FileState("file", 0o600, "0:0")}
+        files |= {path: FileState("directory", 0o700, "0:0") for path in ("/etc/kubernetes/manifests", "/var/lib/etcd")}
+        host(world, name, files=files | {"/etc/kubernetes/pki/ca.crt": FileState("file", 0o644, "0:0")})
+    change(world, "master-2", keys[1], mode=0o644)
+    assert world.seen is not None
+    found = {(one.code, one.subject): one for one in check(evidence(cluster, world.seen, {}, NOW, world.wanted))}
+    assert {code for code, _ in found} == {"flags.unequal", "file.mode", "manifests.leftover"}
+    assert [found["file.mode", name].severity for name in sorted(world.names)] == [OK, CRITICAL, OK]
+    assert found["file.mode", "master-2"].message == f"{keys[1]} has mode 0644, wanted 0600"
+    assert found["file.mode", "master-2"].remedy.endswith("have the pair issued anew"), "certs is not for its files"
