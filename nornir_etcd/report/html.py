@@ -150,6 +150,11 @@ class PageView:
         return sum(member.changed for cluster in self.report.clusters for member in cluster.members)
 
     @property
+    def unreached(self) -> int:
+        """How many hosts were to be asked and could not be."""
+        return sum(unreached(member) for cluster in self.report.clusters for member in cluster.members)
+
+    @property
     def acted(self) -> bool:
         """Whether there was a plan, or anything was changed."""
         return bool(self.changed) or any(cluster.plan for cluster in self.report.clusters)

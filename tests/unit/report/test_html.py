@@ -231,6 +231,11 @@ def test_the_verdict_says_what_the_run_came_to(made: samples.Maker, verdict: str
     assert verdict in Read(to_html(made())).text
 
 
+def test_hosts_that_were_not_reached_are_counted_apart() -> None:
+    assert "hosts not reached 3" in Read(to_html(pages.fleet())).text
+    assert "hosts not reached" not in Read(to_html(samples.failed_step())).text
+
+
 def test_of_many_clusters_those_with_nothing_to_look_at_are_folded() -> None:
     page = to_html(pages.fleet())
     opened = re.findall(r'<section class="cluster" id="cluster-(\d+)"[^>]*>\s*<details open>', page)
