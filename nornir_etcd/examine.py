@@ -31,6 +31,7 @@ HASHED_BYTES = 50 * 2**20
 """Bytes of database for whose hash a member is given one second more than for another question."""
 NO_ANSWER = 0
 """In place of an HTTP status: the path was asked and nothing came in time."""
+REFUSED = Unknown("not asked, since the client port refuses connections")
 ONE_REVISION = Unknown("hashes are compared at one revision, and no member tells any")
 
 
@@ -52,7 +53,8 @@ def examine(
         revision: up to which keys are hashed; None where there is none that all members have.
     """
     if seen.blind is not None or seen.client_port is not True:
-        return unexamined(seen, seen.blind or Unknown("not asked, since the client port does not answer"))
+        port = seen.client_port if isinstance(seen.client_port, Unknown) else REFUSED
+        return unexamined(seen, seen.blind or port)
     patience, window = float(member.settings.etcd_timeout), float(member.settings.etcd_metrics_window)
     version, size = ("", 0) if isinstance(seen.status, Unknown) else (seen.status.version, seen.status.db_size)
     hashed = patience + size / HASHED_BYTES

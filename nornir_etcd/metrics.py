@@ -151,11 +151,11 @@ def _quantile_of(  # noqa: PLR0913 - the parameters of read_metrics, and which h
         if isinstance(between, Unknown):
             return between
         if between.get(math.inf, 0) > 0:
-            return _quantile(between, window, connects=connects)
+            return _quantile(between, window)
     return _quantile(buckets, 0.0, connects=connects)
 
 
-def _quantile(buckets: Buckets, window: float, *, connects: bool) -> Maybe[Quantile]:
+def _quantile(buckets: Buckets, window: float, *, connects: bool = False) -> Maybe[Quantile]:
     """Return the 99th percentile; of fewer than 100 samples of what `connects`, without the slowest one.
 
     The first round trip to a peer is a TLS handshake as well, and of few samples the 99th percentile is the slowest.

@@ -141,7 +141,7 @@ def _lag(seen: Evidence, member: Member) -> Finding:
         return asked.warning(f"has {unapplied} entries yet to apply; wanted at most {limit}", remedy, **read)
     # Nobody's log is longer than the leader's: where that is not seen, the others' tells too little.
     if status.leader not in {one.member_id for one in stati}:
-        return asked.unknown("the leader does not answer, so the length of the log is not known", "", **read)
+        return asked.unknown("no leader answers, so the length of the log is not known", "", **read)
     return asked.ok("keeps up with the log", **read)
 
 
@@ -156,7 +156,8 @@ def _elections(seen: Evidence, member: Member) -> Finding:
         return asked.unknown(started)
     # A young process counts as a day old: what its start brought is not multiplied.
     days = max((seen.observation.taken_at - started) / DAY, 1.0)
-    message = f"{changes} leader changes in {days:.1f} days since its start"
+    span = f"{days:.1f} days since its start" if days > 1 else "its first day"
+    message = f"{changes} leader change{'' if changes == 1 else 's'} in {span}"
     read = {"changes": changes, "days": f"{days:.1f}"}
     if changes / days > limit:
         return asked.warning(
@@ -201,7 +202,8 @@ def _judge_round_trip(asked: Check, trips: dict[str, Quantile], member: Member) 
     heartbeat, election = member.settings.etcd_heartbeat_interval, member.settings.etcd_election_timeout
     slowest = max(trips, key=lambda peer: trips[peer].seconds)
     worst = trips[slowest].seconds * 1000
-    message = f"round trip to {slowest}: {percentile(trips[slowest])}"
+    # What the slowest of few is, see nornir_etcd.metrics: the handshake.
+    message = f"round trip to {slowest}: {percentile(trips[slowest], 'the second slowest')}"
     read = {peer: milliseconds(quantile.seconds) for peer, quantile in sorted(trips.items())}
     remedy = (
         "look at the network between the members and at their load; where the way is as long as that, set "

@@ -27,10 +27,15 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
 
 
-def percentile(quantile: Quantile) -> str:
-    """Return a 99th percentile with what it is of: up to 12.3 ms in 99 % of 4711 since start."""
+def percentile(quantile: Quantile, decides: str = "the slowest") -> str:
+    """Return a 99th percentile with what it is of: up to 12.3 ms in 99 % of 4711 since start.
+
+    Args:
+        quantile: the percentile.
+        decides: which of fewer than 100 samples it is.
+    """
     span = f"over {quantile.window:g} s" if quantile.window else "since start"
-    few = f": so few that the slowest decides ({FEW} are wanted)" if quantile.samples < FEW else ""
+    few = f": so few that {decides} decides ({FEW} are wanted)" if quantile.samples < FEW else ""
     return f"up to {milliseconds(quantile.seconds)} in 99 % of {quantile.samples} {span}{few}"
 
 

@@ -184,6 +184,13 @@ def test_a_peer_of_which_the_handshake_alone_is_known_was_not_measured() -> None
     assert read_metrics(parsed(text(trips={"a": {"1": 1, "+Inf": 1}}))).peer_round_trip == {}
 
 
+def test_a_single_round_trip_in_a_window_counts() -> None:
+    first, last = ({"0.1": 50 + more, "1": 50 + more, "+Inf": 50 + more} for more in (0, 1))
+    trips = read_metrics(parsed(text(trips={"a": last})), parsed(text(trips={"a": first})), window=5).peer_round_trip
+    assert not isinstance(trips, Unknown)
+    assert (trips["a"].samples, trips["a"].window) == (1, 5)
+
+
 def test_two_slow_round_trips_of_few_are_told() -> None:
     trips = read_metrics(parsed(text(trips={"a": {"0.1": 8, "1": 10, "+Inf": 10}}))).peer_round_trip
     assert not isinstance(trips, Unknown)

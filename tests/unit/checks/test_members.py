@@ -117,7 +117,8 @@ def test_elections_are_counted_by_the_day(changes: int, days: float, severity: S
     metrics(world, "master-1", leader_changes=changes, started_at=NOW.timestamp() - days * DAY)
     one = found(world, "member.elections")
     assert one.severity is severity
-    assert one.message.startswith(f"{changes} leader changes in {max(days, 1):.1f} days since its start")
+    span = f"{days:.1f} days since its start" if days > 1 else "its first day"
+    assert one.message.startswith(f"{changes} leader changes in {span}")
 
 
 @pytest.mark.parametrize("lost", ["leader_changes", "started_at"])
@@ -150,6 +151,12 @@ def test_a_round_trip_is_held_against_heartbeat_and_election_timeout(
     assert one.severity is severity
     assert f"round trip to master-3: up to {milliseconds:.1f} ms" in one.message
     assert one.evidence == {"master-2": "0.1 ms", "master-3": f"{milliseconds:.1f} ms"}
+
+
+def test_few_round_trips_are_said_to_be_few() -> None:
+    world = deployed(2)
+    metrics(world, "master-1", peer_round_trip={peer(world, 2): Quantile(0.001, 99, 0)})
+    assert found(world, "member.round_trip").message.endswith("so few that the second slowest decides (100 are wanted)")
 
 
 def test_a_peer_that_was_never_measured_is_unknown_once_it_should_have_been() -> None:
