@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 packages:
-	@.ci/packages
+	@.ci/packages lab
 
 demo: setup packages
 	@.ci/demo up
@@ -36,7 +36,7 @@ demo-down: setup
 	@.ci/demo down
 
 test: setup
-	@if [ "$$(id -u)" = 0 ] || [ "$${CI-}" = true ]; then .ci/packages; \
+	@if [ "$$(id -u)" = 0 ] || [ "$${CI-}" = true ]; then .ci/packages tests; \
 	else echo 'not root: tests on lab hosts are skipped'; fi
 	$(BIN)/pytest
 

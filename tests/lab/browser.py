@@ -34,7 +34,7 @@ def need_chromium() -> str:
     """Return the browser's path; skip where there is none, but in CI that is a failure."""
     if found := shutil.which("chromium"):
         return found
-    reason = "the page's tests need Debian's chromium: .ci/packages"
+    reason = "the page's tests need Debian's chromium: .ci/packages tests"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

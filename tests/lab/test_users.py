@@ -103,7 +103,7 @@ def by_sudo(users: Users) -> Iterator[tuple[Host, Config]]:
 @pytest.fixture
 def users(fresh_lab: Lab, tmp_path: Path) -> Iterator[Users]:
     if missing := [name for name in ("sudo", *SHELLS.values()) if shutil.which(name) is None]:
-        pytest.skip(f"not installed: {', '.join(missing)}; .ci/packages installs them")
+        pytest.skip(f"not installed: {', '.join(missing)}; .ci/packages lab installs them")
     made = Users(Workspace(fresh_lab, tmp_path))
     for node in NODES:
         made.remove(node)
@@ -207,7 +207,7 @@ def test_what_keeps_a_user_from_root_is_told_apart(users: Users) -> None:
 def test_a_busybox_userland_with_a_noisy_login_and_a_foreign_locale_is_enough(users: Users) -> None:
     busybox = shutil.which("busybox")
     if busybox is None:
-        pytest.skip("not installed: busybox; .ci/packages installs it")
+        pytest.skip("not installed: busybox; .ci/packages lab installs it")
     rc = "export PATH=/opt/busybox:$PATH LANG=de_DE.UTF-8 LC_ALL=tr_TR.UTF-8; umask 0; echo noise; echo noise >&2"
     make = f"mkdir -p /opt/busybox && {busybox} --install -s /opt/busybox && rm -f /opt/busybox/ip && echo '{rc}'"
     for node in NODES:
