@@ -148,3 +148,15 @@ class Workspace:
         """Every file of etcd's on a host with mode, inode and times: what no run without a difference may change."""
         found = "find /etc/kubernetes /var/lib/etcd -maxdepth 4 -not -path '*/member*'"
         return self.lab.run(node, f"{found} -printf '%p %m %i %T@ %C@ %l\\n' | sort").stdout
+
+    def await_restart(self, node: str, before: str) -> None:
+        """Wait until another etcd container than `before` runs on a host and answers."""
+        ends = time.monotonic() + 60
+        alive = f"{ETCDCTL} --command-timeout=2s get x"
+        if "server.crt" in self.lab.run(node, f"cat {MANIFEST}").stdout:
+            folder = "/etc/kubernetes/pki/etcd"
+            files = f"--cacert={folder}/ca.crt --cert={folder}/server.crt --key={folder}/server.key"
+            alive = alive.replace(ROLE_PATHS, files)
+        while self.containers()[node] in {"", before} or self.lab.run(node, alive, check=False).returncode:
+            assert time.monotonic() < ends, f"{node}: the member did not come back"
+            time.sleep(0.2)
