@@ -85,19 +85,3 @@ def test_what_was_changed_by_hand_is_found_and_nothing_else_is(workspace: Worksp
     lab.run("node-3", f"rm {MANIFEST}.orig")
     workspace.deploy()
     assert set(read_from_hosts(workspace.verify())) == {("container.restarts", "node-3")}
-
-
-def test_a_way_that_is_closed_is_told_by_who_looks(workspace: Workspace) -> None:
-    workspace.deploy()
-    lab, address = workspace.lab, next(one.address for one in workspace.lab.nodes if one.name == "node-1")
-    lab.run("node-3", "nft add table inet t; nft add chain inet t in '{ type filter hook input priority 0; }'")
-    lab.run("node-3", f"nft add rule inet t in ip saddr {address} tcp dport 2380 drop")
-    try:
-        run = workspace.run("verify")
-    finally:
-        lab.run("node-3", "nft delete table inet t")
-    assert {(key, one["severity"]) for key, one in read_from_hosts(run).items()} == {
-        (("peer.mesh", "node-1"), "critical")
-    }
-    ways = {(one["source"], one["target"]): one["state"] for one in run.cluster["mesh"]}
-    assert [way for way, state in ways.items() if state != "open"] == [("node-1", "node-3")]

@@ -25,6 +25,10 @@ ETCDCTL = f"etcdctl --endpoints=https://127.0.0.1:2379 {ROLE_PATHS}"
 MANIFEST = "/etc/kubernetes/manifests/etcd.yaml"
 
 
+OF_ANY_LAB = {"version.floor", "ca.shared", "member.disk.fsync", "member.disk.commit"}
+"""Warnings that hold in a lab: Debian's etcd is old, the role has one CA, and the disk is the machine's."""
+
+
 @dataclass(frozen=True)
 class Run:
     """What one run of the program left behind."""
@@ -53,6 +57,16 @@ class Run:
             for cluster in self.report["clusters"]
             for one in cluster["findings"]
             if (one["code"], one["severity"]) == (code, severity)
+        ]
+
+    @property
+    def amiss(self) -> list[tuple[str, str, str]]:
+        """Severity, code and subject of what is not ok, but for what is so in any lab."""
+        return [
+            (one["severity"], one["code"], one["subject"])
+            for cluster in self.report["clusters"]
+            for one in cluster["findings"]
+            if one["severity"] != "ok" and (one["severity"], one["code"]) not in {("warning", it) for it in OF_ANY_LAB}
         ]
 
     def steps(self, action: str) -> list[dict[str, Any]]:
