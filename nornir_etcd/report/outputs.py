@@ -44,8 +44,9 @@ def _junit(report: Report) -> str:
 
 def _prometheus(report: Report) -> str:
     from nornir_etcd.report.prometheus import to_prometheus  # noqa: PLC0415 - as above
+    from nornir_etcd.report.summary import summary_line  # noqa: PLC0415
 
-    return to_prometheus(report)
+    return f"{to_prometheus(report)}# {' '.join(summary_line(report).split())}\n"
 
 
 FORMS: dict[str, Callable[[Report], str]] = {

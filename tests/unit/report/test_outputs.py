@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from nornir_etcd.exceptions import InventoryError
 from nornir_etcd.report import outputs
 from nornir_etcd.report.document import from_json, to_json
 from nornir_etcd.report.markdown import to_markdown
 from nornir_etcd.report.outputs import FORMS, check_outputs, write_outputs
+from nornir_etcd.report.summary import summary_line
 from tests.unit.program import full_device, null_device, run
 from tests.unit.report import samples
 
@@ -45,6 +48,23 @@ def test_every_form_is_written_and_nothing_besides(tmp_path: Path, suffix: str) 
     assert list(write_outputs([path], samples.deep_verify())) == []
     assert path.read_text(encoding="utf-8") == FORMS[suffix](samples.deep_verify())
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", FORMS)
+def test_every_form_ends_with_the_summary(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"report{suffix}"
+    assert list(write_outputs([path], samples.refused())) == []
+    text = re.sub(r"(?s)<script.*?</script>", "", path.read_text(encoding="utf-8"))
+    end = re.sub(r"<(?!!--)[^>]*>|\s+", " ", text)[-300:]
+    assert all(word in end for word in ("2 of 3 members healthy, nothing changed", "31 ok", "4.2 s"))
+
+
+def test_the_last_line_for_prometheus_is_a_comment_that_its_parser_passes_over() -> None:
+    *samples_before, last = FORMS[".prom"](samples.deep_verify()).splitlines()
+    assert last == f"# {summary_line(samples.deep_verify())}"
+    assert list(text_string_to_metric_families("\n".join(samples_before))) == list(
+        text_string_to_metric_families(FORMS[".prom"](samples.deep_verify()))
+    )
 
 
 def test_the_suffix_decides_whatever_its_case(tmp_path: Path) -> None:
