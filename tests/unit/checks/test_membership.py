@@ -111,6 +111,17 @@ def test_members_that_could_not_be_asked_leave_the_margin_unknown_unless_it_is_e
     assert "and 1 if those are healthy that could not be asked" in margin(world).message
 
 
+def test_a_member_that_could_not_be_asked_does_not_hide_a_margin_that_is_gone() -> None:
+    world = deployed(3)
+    world[3].up = False
+    blind(world, "master-2")
+    one = margin(world)
+    assert (one.severity, one.message) == (
+        WARNING,
+        "1 of 3 voters are healthy, quorum 2: survives 0 more failures",
+    ), "a quorum has answered, so the one that could not be asked is part of it"
+
+
 def test_without_a_word_of_anybody_a_lost_quorum_is_not_known() -> None:
     world = deployed(3)
     blind(world, "master-1", "master-2", "master-3")
@@ -180,6 +191,21 @@ def test_an_endpoint_of_another_cluster_is_critical_and_named() -> None:
     one = findings(world)["member.missing", "master-3"]
     assert one.severity is CRITICAL
     assert one.message.startswith("answers as member aaa of cluster bbb, which the list of cluster ")
+
+
+def test_the_same_member_id_in_another_cluster_is_another_member() -> None:
+    world = undeclared()
+    status(world, "master-3", cluster_id=0xBBB)
+    assert findings(world)["member.missing", "master-3"].severity is CRITICAL
+
+
+def test_loopback_is_no_fault_of_a_member_that_is_asked_there() -> None:
+    world = undeclared(1)
+    (member,) = world.cluster.members
+    for address, severity in (("127.0.0.1", OK), ("192.0.2.11", WARNING)):
+        world.cluster = replace(world.cluster, members=(replace(member, address=address),))
+        world.entries["master-1"] = replace(world.entry(world[1]), client_urls=("https://127.0.0.1:2379",))
+        assert findings(world)["member.client_urls", "master-1"].severity is severity
 
 
 @pytest.mark.parametrize(
