@@ -116,10 +116,11 @@ def test_a_histogram_that_tells_no_quantile_is_unknown(counts: dict[float, float
     assert histogram_quantile(0.99, counts) == Unknown(reason)
 
 
-@given(st.lists(st.tuples(st.floats(0.0001, 100), st.integers(0, 1000)), min_size=1, max_size=20), st.integers(0, 5))
+@given(st.lists(st.tuples(st.integers(1, 10**6), st.integers(0, 1000)), min_size=1, max_size=20), st.integers(0, 5))
 @settings(max_examples=60)
-def test_a_quantile_lies_between_nothing_and_the_highest_bound(buckets: list[tuple[float, int]], above: int) -> None:
-    counts, total = {}, 0
+def test_a_quantile_lies_between_nothing_and_the_highest_bound(buckets: list[tuple[int, int]], above: int) -> None:
+    counts: dict[float, float] = {}
+    total = 0
     for bound, count in sorted(dict(buckets).items()):
         total += count
         counts[bound] = float(total)
@@ -131,7 +132,7 @@ def test_a_quantile_lies_between_nothing_and_the_highest_bound(buckets: list[tup
         assert not isinstance(found, Unknown)
         assert 0 <= found <= max(bound for bound in counts if bound < INF)
         # At least 99 % of all samples lie in the buckets up to it, but for those above every bound.
-        last = min(bound for bound in counts if bound >= found - 1e-12)
+        last = min(bound for bound in counts if bound >= found - 1e-3)
         assert counts[last] >= 0.99 * (total + above) - 1e-6 or last == sorted(counts)[-2]
 
 
@@ -223,7 +224,7 @@ BUCKET = f"{WAL_FSYNC}_bucket"
         f"{BUCKET}{{",
         f'{BUCKET}{{le="1",le="2"}} 5',
         f'{BUCKET}{{le="{"1" * 2000}"}} 5',
-        f'{BUCKET}{{le="1"}} 5\n' * 10_001,
+        "".join(f'{BUCKET}{{le="{bound}"}} 5\n' for bound in range(10_001)),
         "process_start_time_seconds 1\nprocess_start_time_seconds 2",
         'process_start_time_seconds{a="b"} 1',
     ],

@@ -110,7 +110,8 @@ def test_a_member_without_a_quota_is_not_held_against_one() -> None:
     world = deployed()
     metrics(world, "master-1", quota=-1)
     status(world, "master-1", db_size=2**50, db_size_in_use=2**50)
-    assert found(world, "member.db.size").severity is OK
+    one = found(world, "member.db.size")
+    assert (one.severity, one.message.endswith("and no quota")) == (OK, True)
 
 
 @pytest.mark.parametrize(("free", "severity"), [(0, OK), (200 * 2**20, OK), (200 * 2**20 + 1, WARNING)])
