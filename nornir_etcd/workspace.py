@@ -12,7 +12,7 @@ from nornir_etcd.manifest import TEMPLATE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PARTS = ("config.yaml", "inventory", "runbooks", "schedule", "templates")
+PARTS = ("config.yaml", "inventory", "notebooks", "runbooks", "schedule", "templates")
 """What a workspace is made of."""
 
 _PACKAGE = Path(__file__).resolve().parent

@@ -205,7 +205,7 @@ def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
     desired = Desired(cluster, manifests, run.scope, run.runbook.allowed, now, run.accept_downtime)
     # What is found at first is what is verified, where nothing is to be changed. A dry run verifies nothing.
     deep = run.runbook.deep and not (run.dry_run and run.runbook.allowed)
-    observation = observe(nr, cluster, surroundings=True, deep=deep, ssh=run.ssh)
+    observation = observe(nr, cluster, surroundings=True, deep=deep, ssh=run.ssh and cluster.declared)
     announce("observed")
     applied = Applied()
     for _ in range(MAX_ROUNDS):

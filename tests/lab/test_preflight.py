@@ -124,10 +124,11 @@ def test_a_healthy_cluster_is_asked_only_for_what_its_steps_need(
 ) -> None:
     workspace.deploy()
     workspace.lab.run("node-1", "kill -KILL $(pgrep -x kubelet)")
-    unchanged = workspace.deploy()
+    unchanged = workspace.deploy(code=1)
     assert unchanged.cluster["outcome"] == "unchanged"
     assert not unchanged.findings("preflight.kubelet", "critical")
-    alone = workspace.deploy("--hosts", "node-2", "--set", "etcd_snapshot_count=20000")
+    assert unchanged.amiss == [("critical", "host.kubelet", "node-1")], "what verification says of it afterwards"
+    alone = workspace.deploy("--hosts", "node-2", "--set", "etcd_snapshot_count=20000", code=1)
     assert [step["host"] for step in alone.steps("replace-manifest")] == ["node-2"]
     (ports,) = alone.findings("preflight.port", "ok")
     assert ports["message"] == "the member itself has the ports"

@@ -29,6 +29,7 @@ PURE = (
         "survey",
         "surroundings",
         "walmeta",
+        "metrics",
     ),
     *("pki", "plan", "checks", "report"),
 )

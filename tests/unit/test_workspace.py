@@ -19,6 +19,7 @@ LAID_OUT = [
     "inventory/defaults.yaml",
     "inventory/groups.yaml",
     "inventory/hosts.yaml",
+    "notebooks/ops.ipynb",
     "runbooks/certs.py",
     "runbooks/deploy.py",
     "runbooks/verify.py",
