@@ -15,8 +15,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from nornir_etcd.lab.images import Storage
 from nornir_etcd.pki.authority import load_authority, make_authority
-from nornir_etcd.pki.leaf import issue, member_request
+from nornir_etcd.pki.leaf import client_request, issue, member_request
+from tests.contract.etcd_cluster import etcd_binary
 from tests.faults.faults import MANIFEST, NODES, PKI, Faults, wait_for
 from tests.lab.workspace import ETCDCTL, Run, Workspace
 
@@ -433,3 +435,125 @@ def test_a_waived_finding_stays_to_be_seen_and_an_expired_waiver_is_told(cluster
     waived = [one for one in run.cluster["findings"] if one["waiver"]]
     assert {one["code"] for one in waived} == {"version.floor"}
     assert "upgraded next week" in run.out
+
+
+def test_a_quorum_that_is_lost(cluster: Workspace) -> None:
+    stop(cluster, "node-2")
+    stop(cluster, "node-3")
+    run = verify(cluster)
+    found = codes(run)
+    assert {("cluster.quorum", CLUSTER), ("member.unhealthy", "node-1"), ("container.down", "node-2")} <= found, run.out
+    assert "survives" not in said(run, "cluster.quorum", CLUSTER)
+    assert run.code == 1
+
+
+def test_a_member_that_is_cut_off_from_the_others_falls_behind(workspace: Workspace) -> None:
+    workspace.inventory(data=STEADY | {"etcd_index_lag_warning": 10})
+    workspace.deploy()
+    chains = "".join(
+        f"nft add chain inet t {way} '{{ type filter hook {way}put priority 0; }}'; "
+        f"nft add rule inet t {way} iif != lo tcp {port} 2380 drop; "
+        for way, port in (("in", "dport"), ("in", "sport"))
+    )
+    workspace.lab.run("node-2", f"nft add table inet t; {chains}")
+    try:
+        puts = f"for n in $(seq 40); do {ETCDCTL} --command-timeout=20s put key$n value || exit; done"
+        other = next(node for node in ("node-1", "node-3") if answers(workspace, node))
+        workspace.lab.run(other, puts, timeout=60)
+        run = verify(workspace)
+    finally:
+        workspace.lab.run("node-2", "nft delete table inet t")
+    assert {("member.unhealthy", "node-2"), ("cluster.leader", CLUSTER), ("peer.mesh", "node-1")} <= codes(run), run.out
+    assert ("warning", "member.lag", "node-2") in new(run), run.out
+    assert not [one for one in codes(run) if one[0] == "member.unhealthy" and one[1] != "node-2"]
+
+
+def test_a_member_that_was_removed_and_one_that_was_added_and_never_started(cluster: Workspace) -> None:
+    address = next(node.address for node in cluster.lab.nodes if node.name == "node-3")
+    listed = cluster.lab.run("node-1", f"{ETCDCTL} member list").stdout
+    member = next(line.partition(",")[0] for line in listed.splitlines() if address in line)
+    remove = f"{ETCDCTL} member remove {member}"
+    wait_for(lambda: not cluster.lab.run("node-1", remove, check=False).returncode, "the member is removed")
+    run = verify(cluster)
+    assert ("member.missing", "node-3") in codes(run), run.out
+    add = f"{ETCDCTL} member add node-3 --peer-urls=https://{address}:2380"
+    wait_for(lambda: not cluster.lab.run("node-1", add, check=False).returncode, "the member is added")
+    run = verify(cluster)
+    assert ("member.unstarted", "node-3") in codes(run), run.out
+    assert ("member.missing", "node-3") not in codes(run)
+
+
+def test_a_certificate_that_servers_cannot_use(cluster: Workspace) -> None:
+    folder = cluster.lab.root("node-1") / PKI[1:] / "etcd"
+    leaf = issue(authority(cluster), client_request("node-1"), now=datetime.now(tz=timezone.utc))
+    (folder / "etcd-key.pem").write_bytes(leaf.key_pem)
+    (folder / "etcd.pem").write_bytes(leaf.certificate_pem)
+    run = verify(cluster)
+    assert {("cert.usages", "node-1"), ("cert.sans", "node-1")} <= codes(run), run.out
+    assert {subject for severity, _, subject in new(run) if severity == "critical"} <= {"node-1", CLUSTER}
+
+
+def test_a_ca_that_soon_expires(workspace: Workspace) -> None:
+    workspace.inventory(data=STEADY | {"etcd_ca_days": 20, "etcd_cert_days": 15, "etcd_renew_days": 5})
+    workspace.deploy(code=1)
+    run = verify(workspace)
+    assert ("ca.expiring", CLUSTER) in codes(run), run.out
+    assert {code for code, _ in codes(run)} == {"ca.expiring"}
+
+
+def test_free_space_inside_a_database(workspace: Workspace) -> None:
+    workspace.inventory(data=STEADY | {"etcd_fragmentation_warning_bytes": 1024 * 1024})
+    workspace.deploy()
+    put = f"head -c 500000 /dev/zero | tr '\\0' x | {ETCDCTL} put big >/dev/null"
+    workspace.lab.run("node-1", f"for n in 1 2 3 4 5 6 7 8; do {put} || exit; done")
+    workspace.lab.run("node-1", f"{ETCDCTL} compact --physical 8")
+    found: list[Wrong] = []
+
+    def freed() -> bool:  # a member compacts in its own time, and frees pages with its next write
+        workspace.lab.run("node-1", f"{ETCDCTL} put small value")
+        found[:] = [new(verify(workspace))]
+        return found[0] >= {("warning", "member.db.fragmentation", node) for node in NODES}
+
+    wait_for(freed, "the space is free", 20)
+    assert {code for _, code, _ in found[0]} == {"member.db.fragmentation"}
+
+
+def test_leaders_that_change_all_the_time(workspace: Workspace) -> None:
+    workspace.inventory(data=STEADY | {"etcd_leader_changes_warning": 2})
+    workspace.deploy()
+    urls = ",".join(f"https://{node.address}:2379" for node in workspace.lab.nodes)
+    ask = ETCDCTL.replace("https://127.0.0.1:2379", urls)
+    move = f"{ask} member list | cut -d, -f1 | while read -r id; do {ask} move-leader $id; done"
+    workspace.lab.run("node-1", f"{move}; {move}; {move}", check=False, timeout=60)
+    run = verify(workspace)
+    assert {code for _, code, _ in new(run)} == {"member.elections"}, run.out
+
+
+def test_a_client_url_that_nobody_can_use(cluster: Workspace) -> None:
+    address = cluster.lab.nodes[0].address
+    flag = f"--advertise-client-urls=https://{address}:2379"
+    edit(cluster, "node-1", flag, f"{flag},http://127.0.0.1:2379")
+    run = verify(cluster)
+    assert {(code, subject) for _, code, subject in new(run)} == {
+        ("member.client_urls", "node-1"),
+        ("manifest.drift", "node-1"),
+    }, run.out
+
+
+def test_a_port_of_etcds_that_something_else_has(cluster: Workspace, faults: Faults) -> None:
+    address = cluster.lab.nodes[0].address
+    listen = f'import socket, time; s = socket.create_server(("{address}", 2381)); time.sleep(600)'
+    faults.background("node-1", f"python3 -c '{listen}'")
+    listens = "grep -cE '^ *[0-9]+: [0-9A-F]+:094D [0-9A-F]+:0000 0A' /proc/net/tcp"  # 2381
+    wait_for(lambda: cluster.lab.run("node-1", listens, check=False).stdout.strip() == "2", "it listens beside etcd")
+    run = verify(cluster)
+    assert {(code, subject) for _, code, subject in new(run)} == {("host.ports", "node-1")}, run.out
+
+
+def test_a_release_that_is_known_to_lose_data(workspace: Workspace) -> None:
+    storage = Storage(workspace.lab.root("registry") / "var/lib/docker-registry")
+    storage.add("former/etcd", "3.5.1-0", {"usr/local/bin/etcd": etcd_binary()}, ["etcd"])  # it needs no library
+    workspace.inventory(data=STEADY | {"registry_project": "former", "etcd_version": "3.5.1-0"})
+    workspace.deploy(code=1)
+    run = verify(workspace)
+    assert codes(run) == {("version.bad", node) for node in NODES}, run.out
