@@ -50,6 +50,10 @@ KINDS = (
         worst="critical",
     ),
 )
+WAL_SEGMENT = 64 * MIB
+"""Bytes that etcd allocates at once for its WAL (SegmentSizeBytes,
+https://github.com/etcd-io/etcd/blob/v3.5.16/server/storage/wal/wal.go). A member that starts needs several
+(etcd_free_data_bytes); one that runs has them and needs the next."""
 
 
 def check(seen: Evidence) -> Iterator[Finding]:
@@ -74,10 +78,10 @@ def _space(seen: Evidence, member: Member) -> Finding:
     paths, settings = layout(member.settings), member.settings
     free = {path: volume.free for path, volume in volumes.items()}
     read = {path: f"{bytes_free // MIB} MiB free" for path, bytes_free in free.items()}
-    if free[paths.data] < settings.etcd_free_data_bytes:
+    needed = min(WAL_SEGMENT, settings.etcd_free_data_bytes)
+    if free[paths.data] < needed:
         return asked.critical(
-            f"too little space: {paths.data} (wanted {settings.etcd_free_data_bytes // MIB} MiB free, "
-            f"found {free[paths.data] // MIB})",
+            f"too little space: {paths.data} (wanted {needed // MIB} MiB free, found {free[paths.data] // MIB})",
             "make room: etcd ends when it cannot write its WAL",
             **read,
         )

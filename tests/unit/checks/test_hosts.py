@@ -58,8 +58,8 @@ def test_clocks_are_compared_with_each_other_besides() -> None:
 @pytest.mark.parametrize(
     ("path", "left", "severity", "told"),
     [
-        ("/var/lib/etcd", 511 * MIB, CRITICAL, "wanted 512 MiB free, found 511"),
-        ("/var/lib/etcd", 512 * MIB, WARNING, "may grow by 2047 MiB"),
+        ("/var/lib/etcd", 63 * MIB, CRITICAL, "wanted 64 MiB free, found 63"),
+        ("/var/lib/etcd", 64 * MIB, WARNING, "may grow by 2047 MiB"),
         ("/var/lib/etcd", 2 * GIB, WARNING, "2048 MiB free"),
         ("/var/lib/etcd", 3 * GIB, OK, "enough"),
         ("/etc/kubernetes", 15 * MIB, WARNING, "/etc/kubernetes (wanted 16 MiB free)"),
