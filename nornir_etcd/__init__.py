@@ -14,10 +14,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nornir_etcd.exceptions import InventoryError, NornirEtcdError
     from nornir_etcd.report.model import Report
-    from nornir_etcd.workflows import certs, clusters_in, deploy, verify
+    from nornir_etcd.workflows import certs, certs_status, clusters_in, deploy, verify
     from nornir_etcd.workflows.inventory import WholeInventory
 
-__all__ = ["InventoryError", "NornirEtcdError", "Report", "WholeInventory", "certs", "clusters_in", "deploy", "verify"]
+__all__ = [
+    "InventoryError",
+    "NornirEtcdError",
+    "Report",
+    "WholeInventory",
+    "certs",
+    "certs_status",
+    "clusters_in",
+    "deploy",
+    "verify",
+]
 
 _HOMES = {
     "InventoryError": "nornir_etcd.exceptions",
@@ -25,6 +35,7 @@ _HOMES = {
     "Report": "nornir_etcd.report.model",
     "WholeInventory": "nornir_etcd.workflows.inventory",
     "certs": "nornir_etcd.workflows",
+    "certs_status": "nornir_etcd.workflows",
     "clusters_in": "nornir_etcd.workflows",
     "deploy": "nornir_etcd.workflows",
     "verify": "nornir_etcd.workflows",

@@ -12,7 +12,7 @@ import typer
 import nornir_etcd
 from nornir_etcd.exceptions import InventoryError
 from nornir_etcd.hosts_cli import app as hosts_app
-from nornir_etcd.options import USAGE, Options, VerifyOptions, command, rarely_collect_garbage, run_app
+from nornir_etcd.options import USAGE, Options, VerifyOptions, command, group, rarely_collect_garbage, run_app
 from nornir_etcd.report_cli import app as report_app
 
 if TYPE_CHECKING:
@@ -34,6 +34,12 @@ def certs(options: Options) -> Report:
         return nornir_etcd.certs(nr, **options.arguments(nr), dry_run=options.dry_run)
 
 
+def certs_status(options: Options) -> Report:
+    """Show every certificate of every member and of the controller, and where it is served. Changes nothing."""
+    with options.nornir() as nr:
+        return nornir_etcd.certs_status(nr, **options.arguments(nr))
+
+
 def deploy(options: Options) -> Report:
     """Bring every cluster to what the inventory asks for."""
     with options.nornir() as nr:
@@ -48,7 +54,7 @@ def verify(options: VerifyOptions) -> Report:
         return nornir_etcd.verify(nr, **options.arguments(nr))
 
 
-app.command("certs")(command(certs))
+app.add_typer(group(certs, {"status": certs_status}), name="certs")
 app.command("deploy")(command(deploy))
 app.command("verify")(command(verify, VerifyOptions))
 app.add_typer(report_app, name="report")

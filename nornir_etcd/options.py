@@ -22,7 +22,7 @@ from nornir_etcd.exceptions import InventoryError, NornirEtcdError
 from nornir_etcd.runlock import LockHeld, locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from nornir.core import Nornir
     from nornir.core.inventory import Host
@@ -251,6 +251,33 @@ def command(main: Callable[[Chosen], Report], kind: type[Chosen] | None = None) 
     run.__annotations__ = {one.name: hints[one.name] for one in fields(chosen)}
     run.__doc__ = main.__doc__
     return run
+
+
+def group(main: Callable[[Options], Report], others: Mapping[str, Callable[[Options], Report]]) -> typer.Typer:
+    """Return a Typer application that calls `main` with its options, or another runbook where its name is said.
+
+    Args:
+        main: the runbook that is meant where no name is said.
+        others: runbooks by name.
+    """
+    app = typer.Typer(invoke_without_command=True, add_help_option=True, rich_markup_mode=None)
+    alone = command(main)
+
+    def run(context: typer.Context, **said: Any) -> None:
+        if context.invoked_subcommand is None:
+            alone(**said)
+        if any(str(getattr(context.get_parameter_source(name), "name", "")) == "COMMANDLINE" for name in said):
+            context.fail(f"wanted the options after '{context.invoked_subcommand}', found some before it")
+
+    signature: Signature = alone.__signature__  # type: ignore[attr-defined]  # as `command` made it
+    context = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    run.__signature__ = signature.replace(parameters=[context, *signature.parameters.values()])  # type: ignore[attr-defined]
+    run.__annotations__ = {"context": typer.Context, **alone.__annotations__}
+    run.__doc__ = main.__doc__
+    app.callback()(run)
+    for name, other in others.items():
+        app.command(name)(command(other))
+    return app
 
 
 class _Ended(SystemExit):

@@ -91,7 +91,9 @@ def report_view(report: Report, *, verbose: bool = False) -> RenderableType:
     report = Report.model_validate(_harmless(report.model_dump()))
     parts = [Text(f"warning: {warning}", style="yellow") for warning in report.warnings]
     full = verbose or report.dry_run
-    clusters = [_cluster(one, report.finished_at, verbose=verbose, full=full) for one in report.clusters]
+    listed = verbose or report.runbook == "certs status"
+    now = report.finished_at
+    clusters = [_cluster(one, now, verbose=verbose, full=full, listed=listed) for one in report.clusters]
     return Group(*parts, *([Text()] if parts else []), *clusters, _summary(report))
 
 
@@ -111,7 +113,7 @@ def _harmless(value: object, *, lines: bool = False) -> object:
     return harmless(value if lines else value.replace("\n", " "))
 
 
-def _cluster(cluster: ClusterReport, now: datetime, *, verbose: bool, full: bool) -> RenderableType:
+def _cluster(cluster: ClusterReport, now: datetime, *, verbose: bool, full: bool, listed: bool) -> RenderableType:
     heading = Text.assemble(
         (f"cluster {cluster.name}", "bold"), ": ", (cluster.outcome.value, OUTCOME_STYLE[cluster.outcome])
     )
@@ -124,8 +126,8 @@ def _cluster(cluster: ClusterReport, now: datetime, *, verbose: bool, full: bool
         parts += [Text(), _findings(shown, cluster)]
     if verbose and cluster.mesh:
         parts += [Text(), _mesh(cluster)]
-    if verbose and any(member.certificates for member in cluster.members):
-        parts += [Text(), _certificates(cluster.members, now)]
+    if listed and cluster.owned:
+        parts += [Text(), _certificates(cluster, now)]
     return Group(heading, Padding(Group(*parts), (1, 0, 1, 2), expand=False))
 
 
@@ -319,20 +321,23 @@ def _mesh(cluster: ClusterReport) -> RenderableType:
     )
 
 
-def _certificates(members: list[MemberReport], now: datetime) -> RenderableType:
+def _certificates(cluster: ClusterReport, now: datetime) -> RenderableType:
     rows: list[list[str | Text]] = [
         [
-            member.name,
+            owner,
             one.place,
             one.subject,
+            ", ".join(one.sans) or "-",
+            ", ".join(one.usages) or ("CA" if one.is_ca else "any"),
             one.issuer,
-            f"{one.not_after:%Y-%m-%d}",
+            one.serial,
             f"{(one.not_after - now).days} days",
+            ", ".join(map(str, one.served)) or "-",
         ]
-        for member in members
-        for one in member.certificates
+        for owner, one in cluster.owned
     ]
-    return _Table(["certificate", "place", "subject", "issuer", "holds until", "left"], rows, ("issuer", "subject"))
+    headings = ["certificate", "place", "subject", "names", "usages", "issuer", "serial", "left", "served on"]
+    return _Table(headings, rows, ("serial", "issuer", "names", "usages", "subject"))
 
 
 def _summary(report: Report) -> Text:

@@ -63,9 +63,9 @@ def _cluster(cluster: ClusterReport, now: datetime) -> Iterator[str]:
         yield "### Peer ports"
         headings, *rows = mesh_rows(cluster)
         yield table([text(cell) for cell in headings], [[text(cell) for cell in row] for row in rows])
-    if any(member.certificates for member in cluster.members):
+    if cluster.owned:
         yield "### Certificates"
-        yield _certificates(cluster.members, now)
+        yield _certificates(cluster, now)
 
 
 def _members(members: Iterable[MemberReport]) -> str:
@@ -141,17 +141,21 @@ def _finding(finding: Finding) -> list[str]:
     return [severity, text(finding.subject), text(finding.code), what, text(finding.remedy)]
 
 
-def _certificates(members: Iterable[MemberReport], now: datetime) -> str:
+def _certificates(cluster: ClusterReport, now: datetime) -> str:
     rows = (
         [
-            text(member.name),
+            text(owner),
             text(one.place),
             text(one.subject),
+            text(", ".join(one.sans)),
+            text(", ".join(one.usages)),
             text(one.issuer),
+            text(one.serial),
             f"{one.not_after:%Y-%m-%d}",
             f"{(one.not_after - now).days} days",
+            ", ".join(map(str, one.served)),
         ]
-        for member in members
-        for one in member.certificates
+        for owner, one in cluster.owned
     )
-    return table(["member", "place", "subject", "issuer", "holds until", "left"], rows)
+    headings = ["certificate of", "place", "subject", "names", "usages", "issuer", "serial", "holds until", "left"]
+    return table([*headings, "served on"], rows)

@@ -13,7 +13,7 @@ from nornir_etcd.plan.state import is_healthy, known_status, live_list
 from nornir_etcd.report.model import CertificateReport, MemberReport
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
     from nornir_etcd.cluster import Cluster, Member
@@ -106,24 +106,36 @@ def _days_left(endpoint: EndpointObservation, now: datetime) -> int | None:
         return None
 
 
+def controller_certificates(files: Mapping[str, bytes]) -> list[CertificateReport]:
+    """Return every certificate of the controller's files. What cannot be read is told where it is used.
+
+    Args:
+        files: PEM by path.
+    """
+    return [one for path, pem in files.items() for one in _described(path, pem, {})]
+
+
 def _certificates(member: Member, host: HostObservation, endpoint: EndpointObservation) -> Iterator[CertificateReport]:
     """Yield what is served, then what lies on the host. What cannot be read is told by a finding."""
     paths = layout(member.settings)
-    served = (("client", endpoint.served_client), ("peer", endpoint.served_peer))
-    for port, pem in served:
-        if not isinstance(pem, Unknown):
-            yield from _described(port, pem)
+    ports = (("client", member.client_port, endpoint.served_client), ("peer", member.peer_port, endpoint.served_peer))
+    served: dict[int, bytes] = {}
+    for name, number, pem in ports:
+        if not isinstance(pem, Unknown) and number is not None:
+            served[number] = pem
+            yield from _described(name, pem, {number: pem})
     for path in paths.texts:
         if path != paths.manifest and path in host.texts:
-            yield from _described(path, host.texts[path].encode())
+            yield from _described(path, host.texts[path].encode(), served)
 
 
-def _described(place: str, pem: bytes) -> Iterator[CertificateReport]:
+def _described(place: str, pem: bytes, served: Mapping[int, bytes]) -> Iterator[CertificateReport]:
     """Yield every certificate of a PEM text: a CA's file may be a bundle of two."""
     try:
         found = [describe(one) for one in each(pem)]
     except PkiError:
         return
+    leaves = {port: _fingerprint(leaf) for port, leaf in served.items()}
     for info in found:
         yield CertificateReport(
             place=place,
@@ -133,7 +145,17 @@ def _described(place: str, pem: bytes) -> Iterator[CertificateReport]:
             not_before=info.not_before,
             not_after=info.not_after,
             is_ca=info.is_ca,
+            sans=[*info.dns_names, *info.ip_addresses],
+            usages=list(info.usages),
+            served=[port for port, fingerprint in leaves.items() if fingerprint == info.fingerprint],
         )
+
+
+def _fingerprint(pem: bytes) -> str:
+    try:
+        return describe(pem).fingerprint
+    except PkiError:
+        return ""
 
 
 def _alarms(member: Member, observation: ClusterObservation) -> list[str]:

@@ -96,15 +96,18 @@ class StepReport(_Part):
 
 
 class CertificateReport(_Part):
-    """One certificate of a member."""
+    """One certificate of a member, or of the controller."""
 
-    place: Annotated[str, Field(description='"client" or "peer" (as served), or the path on the host')]
+    place: Annotated[str, Field(description='"client" or "peer" (as served), or the path where it lies')]
     subject: str
     issuer: str
     serial: str
     not_before: datetime
     not_after: datetime
     is_ca: bool = False
+    sans: Annotated[list[str], Field(description="DNS names, then IP addresses")] = []
+    usages: Annotated[list[str], Field(description="Extended key usages: serverAuth, clientAuth, else the OID")] = []
+    served: Annotated[list[int], Field(description="Ports of the member that serve it")] = []
 
 
 class MemberReport(_Part):
@@ -162,12 +165,19 @@ class ClusterReport(_Part):
     refusals: Annotated[list[str], Field(description="Why nothing, or not everything, was done")] = []
     notes: list[str] = []
     findings: list[Finding] = []
+    certificates: Annotated[list[CertificateReport], Field(description="The controller's own, with their CA")] = []
     mesh: Annotated[list[Link], Field(description="Peer ports, from the controller and from every member")] = []
     error: Annotated[str, Field(description="Why the cluster's run ended early; empty where it did not")] = ""
 
     def count(self, severity: Severity) -> int:
         """Return how many findings have that severity and are not waived."""
         return sum(finding.severity is severity and finding.waiver is None for finding in self.findings)
+
+    @property
+    def owned(self) -> list[tuple[str, CertificateReport]]:
+        """Every certificate with whose it is: the controller's, then each member's."""
+        own = [("controller", one) for one in self.certificates]
+        return own + [(member.name, one) for member in self.members for one in member.certificates]
 
     @property
     def waived(self) -> int:

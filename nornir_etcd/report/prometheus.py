@@ -80,6 +80,7 @@ def to_prometheus(report: Report) -> str:
         _run(metrics, report, cluster)
         _findings(metrics, cluster)
         _members(metrics, cluster)
+        _certificates(metrics, cluster.name, "controller", cluster.certificates)
         _mesh(metrics, cluster.name, cluster.mesh)
     return generate_latest(metrics.registry).decode()
 
@@ -188,17 +189,17 @@ def _members(metrics: _Metrics, cluster: ClusterReport) -> None:
                 member=member.name,
                 alarm=alarm,
             )
-        _certificates(metrics, name, member)
+        _certificates(metrics, name, member.name, member.certificates)
 
 
-def _certificates(metrics: _Metrics, cluster: str, member: MemberReport) -> None:
+def _certificates(metrics: _Metrics, cluster: str, owner: str, certificates: Iterable[CertificateReport]) -> None:
     """Tell until when certificates hold, in the words of x509-certificate-exporter where it has them.
 
     Its serial_number is left out, since a renewal would begin a new series. A bundle may hold an old and a new CA of
     the same name: what ends first is told.
     """
     held: defaultdict[tuple[tuple[str, str], ...], list[CertificateReport]] = defaultdict(list)
-    for one in member.certificates:
+    for one in certificates:
         held[tuple(_names(one).items())].append(one)
     for names, some in held.items():
         first = min(some, key=lambda one: _seconds(one.not_after))
@@ -206,7 +207,7 @@ def _certificates(metrics: _Metrics, cluster: str, member: MemberReport) -> None
             ("x509_cert_not_before", "Since when the certificate is valid, in seconds since 1970.", first.not_before),
             ("x509_cert_not_after", "Until when the certificate is valid, in seconds since 1970.", first.not_after),
         ):
-            metrics.set(metric, meaning, _seconds(moment), cluster=cluster, member=member.name, **dict(names))
+            metrics.set(metric, meaning, _seconds(moment), cluster=cluster, member=owner, **dict(names))
 
 
 def _names(certificate: CertificateReport) -> dict[str, str]:

@@ -97,6 +97,17 @@ class CertificateStore:
             client=_read_pair(self.directory, "client"),
         )
 
+    def own(self, content: StoreContent) -> dict[str, bytes]:
+        """Return the controller's own certificates by path: its client's, and the CA's.
+
+        Args:
+            content: what `read` gave.
+        """
+        ca = next((name for name in CA_CERTIFICATES if (self.directory / name).is_file()), CA_CERTIFICATES[0])
+        client, _ = _paths(self.directory, "client")
+        found = {f"{client}": content.client.certificate, f"{self.directory / ca}": content.ca.certificate}
+        return {path: pem for path, pem in found.items() if pem is not None}
+
     def client_files(self) -> dict[str, str]:
         """Return the paths with which the controller itself asks etcd: cacert, cert and key.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nornir_etcd.checks import SUBJECTS, VERIFY_KINDS, certificates
+from nornir_etcd.checks import SUBJECTS, VERIFY_KINDS, authorities, certificates
 from nornir_etcd.checks.selection import select
 from nornir_etcd.workflows.walk import Runbook, walk
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nornir_etcd.report.model import Report
 
 CERTS = Runbook("certs", frozenset({"certificates"}), (certificates.check,), deep=False)
+CERTS_STATUS = Runbook("certs status", frozenset(), (certificates.check, authorities.check), deep=False)
 DEPLOY = Runbook("deploy", frozenset({"certificates", "manifests"}), SUBJECTS)
 VERIFY = Runbook("verify", frozenset(), SUBJECTS)
 
@@ -46,6 +47,30 @@ def certs(
         InventoryError: with every fault of the inventory.
     """
     return walk(CERTS, nr, hosts=hosts, overrides=overrides, dry_run=dry_run, events=events)
+
+
+def certs_status(
+    nr: Nornir,
+    *,
+    hosts: Collection[str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    events: Events | None = None,
+) -> Report:
+    """Tell every certificate of every member and of the controller, and what is wrong with it. Nothing is changed.
+
+    Args:
+        nr: Nornir with the inventory.
+        hosts: clusters without any of these hosts are left out.
+        overrides: variables set above the inventory.
+        events: told of every boundary that the run passes; `nornir_etcd.events.EventFile` is one.
+
+    Returns:
+        The report. Of a certificate it says where it lies, on which ports it is served, and until when it holds.
+
+    Raises:
+        InventoryError: with every fault of the inventory.
+    """
+    return walk(CERTS_STATUS, nr, hosts=hosts, overrides=overrides, events=events)
 
 
 def deploy(  # noqa: PLR0913 - one keyword for each option

@@ -23,7 +23,7 @@ from nornir_etcd.manifest import render
 from nornir_etcd.observe import observe
 from nornir_etcd.plan.planner import Desired, Difference, plan
 from nornir_etcd.plan.step import Plan
-from nornir_etcd.report.members import member_reports, road_notes
+from nornir_etcd.report.members import controller_certificates, member_reports, road_notes
 from nornir_etcd.report.mesh import mesh
 from nornir_etcd.report.model import ClusterReport, Outcome, Report
 from nornir_etcd.tasks.certificates import store_of
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nornir_etcd.events import Events
     from nornir_etcd.observation import ClusterObservation
     from nornir_etcd.report.model import Finding
+    from nornir_etcd.signers.local import StoreContent
 
 logger = logging.getLogger(__name__)
 
@@ -212,7 +213,8 @@ def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
         planned, found = _preflight(desired, observation, plan(desired, observation, content))
         announce("planned", status="refused" if planned.refusals else "")
         if run.dry_run and run.runbook.allowed:
-            return _report(cluster, run, planned, Applied([step_report(s) for s in planned.steps]), observation, found)
+            steps = Applied([step_report(step) for step in planned.steps])
+            return _report(cluster, run, content, planned, steps, observation, found)
         if planned.steps:
             applied.add(apply(nr, desired, planned, observation, announce))
             # No further round trip to a host: the one that looks again reads all that is to be verified.
@@ -225,7 +227,7 @@ def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
     seen = evidence(cluster, observation, issued, datetime.now(tz=timezone.utc), manifests)
     findings = [finding for check in run.runbook.checks for finding in check(seen)]
     announce("verified")
-    return _report(cluster, run, planned, applied, observation, [*found, *findings])
+    return _report(cluster, run, content, planned, applied, observation, [*found, *findings])
 
 
 def _preflight(desired: Desired, observation: ClusterObservation, planned: Plan) -> tuple[Plan, list[Finding]]:
@@ -242,6 +244,7 @@ def _preflight(desired: Desired, observation: ClusterObservation, planned: Plan)
 def _report(  # noqa: PLR0913, PLR0917 - what a cluster's report is made of
     cluster: Cluster,
     run: _Run,
+    content: StoreContent,
     planned: Plan,
     applied: Applied,
     observation: ClusterObservation,
@@ -251,6 +254,7 @@ def _report(  # noqa: PLR0913, PLR0917 - what a cluster's report is made of
     return ClusterReport(
         name=cluster.name,
         outcome=_outcome(run, planned, applied),
+        certificates=controller_certificates(store_of(cluster).own(content)) if cluster.declared else [],
         members=member_reports(cluster, observation, changed=applied.changed, now=now),
         plan=applied.steps,
         refusals=list(planned.refusals),

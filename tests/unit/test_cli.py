@@ -305,3 +305,9 @@ def test_the_lab_has_its_own_help(tmp_path: Path) -> None:
     done = run(PROGRAM, "lab", "--help", cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
     assert all(word in done.out for word in ("nornir-etcd lab", "up", "down", "status", "ssh"))
+
+
+def test_options_before_the_name_of_a_runbook_are_refused(workspace: Path) -> None:
+    done = run(PROGRAM, "certs", "--dry-run", "status", cwd=workspace)
+    assert done.code == 2
+    assert "wanted the options after 'status', found some before it" in done.err

@@ -155,11 +155,24 @@ def test_what_is_waived_comes_last_with_reason_and_day() -> None:
 def test_the_ways_between_members_and_the_certificates_are_shown_where_asked_for() -> None:
     brief, full = drawn(samples.deep_verify(), 400), drawn(samples.deep_verify(), 400, verbose=True)
     assert "peer port of" not in brief
-    assert "holds until" not in brief
+    assert "served on" not in brief
     lines = [line.split() for line in full.splitlines()]
     assert ["peer", "port", "of", "master-1", "master-2", "master-3"] in lines
     assert ["master-2", "open", "-", "silent"] in lines
-    assert ["master-1", "client", "CN=master-1", "CN=example", "CA", "2027-03-02", "100", "days"] in lines
+    (served,) = [line for line in lines if line[:2] == ["master-1", "client"]]
+    assert served == ["master-1", "client", "CN=master-1", "-", "any", "CN=example", "CA", "1f", "100", "days", "-"]
+
+
+def test_a_status_of_certificates_shows_them_without_being_asked_twice() -> None:
+    held = [samples.certificate("certs/example/client.pem", "admin", usages=["clientAuth"])]
+    own = [
+        samples.certificate("/pki/etcd.pem", "a", sans=["a", "10.0.0.1"], usages=["serverAuth"], served=[2379, 2380])
+    ]
+    members = [samples.member("a", "10.0.0.1", certificates=own)]
+    cluster = ClusterReport(name="example", outcome=Outcome.CHECKED, members=members, certificates=held)
+    lines = [" ".join(line.split()) for line in drawn(samples.report("certs status", cluster), 400).splitlines()]
+    assert "controller certs/example/client.pem admin - clientAuth CN=example CA 1f 100 days -" in lines
+    assert "a /pki/etcd.pem a a, 10.0.0.1 serverAuth CN=example CA 1f 100 days 2379, 2380" in lines
 
 
 def test_hosts_that_nobody_wanted_to_reach_are_no_fault() -> None:

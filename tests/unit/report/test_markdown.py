@@ -87,7 +87,8 @@ def test_the_ways_between_members_are_a_matrix() -> None:
 
 def test_certificates_are_told_with_the_days_that_are_left() -> None:
     (rows,) = [rows for rows in tables(to_markdown(samples.deep_verify())) if rows[0][1] == "place"]
-    assert rows[2] == ["master-1", "client", "CN=master-1", "CN=example CA", "2027-03-02", "100 days"]
+    assert rows[2][:3] == ["master-1", "client", "CN=master-1"]
+    assert rows[2][5:] == ["CN=example CA", "1f", "2027-03-02", "100 days", ""]
     assert len(rows) == 2 + 6
 
 

@@ -17,7 +17,7 @@ from nornir_etcd.observation import (
     Surroundings,
     Unknown,
 )
-from nornir_etcd.report.members import member_reports
+from nornir_etcd.report.members import controller_certificates, member_reports
 from nornir_etcd.report.model import MemberReport
 from tests.unit.builders import NOW, World, authority, deployed
 from tests.unit.checks.seen import DEAD, endpoint, host, status
@@ -61,6 +61,26 @@ def test_every_certificate_is_told_with_its_place() -> None:
     ]
     assert {one.issuer for one in found} == {"example CA"}
     assert all(one.not_before < NOW < one.not_after for one in found)
+
+
+def test_a_certificate_says_what_it_is_for_and_which_ports_serve_it() -> None:
+    world = deployed()
+    places = {one.place: one for one in row(world).certificates}
+    disk = places["/etc/kubernetes/pki/etcd/etcd.pem"]
+    assert disk.sans[:2] == ["master-1", "localhost"]
+    assert "192.0.2.11" in disk.sans
+    assert disk.usages == ["serverAuth", "clientAuth"]
+    assert disk.served == [2379, 2380]
+    assert places["/etc/kubernetes/pki/etcd/ca.pem"].served == []
+    endpoint(world, "master-1", served_peer=world.observe().endpoints["master-2"].served_peer)
+    places = {one.place: one for one in row(world).certificates}
+    assert places["/etc/kubernetes/pki/etcd/etcd.pem"].served == [2379]
+    assert (places["peer"].subject, places["peer"].served) == ("master-2", [2380])
+
+
+def test_the_controllers_certificates_are_told_with_their_paths() -> None:
+    (found,) = controller_certificates({"certs/ca.pem": authority().pem, "certs/client.pem": b"no PEM"})
+    assert (found.place, found.subject, found.is_ca, found.served) == ("certs/ca.pem", "example CA", True, [])
 
 
 def test_each_certificate_of_a_bundle_is_told_and_what_is_none_is_left_out() -> None:
