@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nornir.core.task import Result
 
@@ -85,7 +85,7 @@ def observe_host(task: Task, cluster: Cluster, *, surroundings: bool = False) ->
         done = run_script(
             task.host, task.nornir.config, script, deadline=SURVEY_DEADLINE, check=False, purpose="look at the host"
         )
-    except RemoteError as error:
+    except NornirEtcdError as error:  # RemoteError, or InventoryError of an option of the connection
         seen = HostObservation(host=member.name, error=Unknown(str(error)))
     else:
         answered = time.time()
@@ -345,9 +345,7 @@ def observe(
     nr.data.reset_failed_hosts()
     with ThreadPoolExecutor(max_workers=2) as pool:
         hosts = pool.submit(_observe_hosts, nr, cluster, surroundings=surroundings, ssh=ssh)
-        endpoints = pool.submit(
-            nr.run, task=observe_endpoint, severity_level=logging.DEBUG, cluster=cluster, tunnel=False
-        )
+        endpoints = pool.submit(_everywhere, nr, observe_endpoint, cluster=cluster, tunnel=False)
     seen, asked = hosts.result(), _collect_endpoints(endpoints.result())
     asked |= _ask_through_ssh(nr, cluster, seen, asked) if ssh else {}
     if deep:
@@ -355,10 +353,15 @@ def observe(
     return ClusterObservation(taken_at=time.time(), hosts=seen, endpoints=asked)
 
 
+def _everywhere(nr: Nornir, task: Callable[..., Result], **arguments: Any) -> AggregatedResult:
+    """Run a task on every host, those included on which another task, that runs beside or ran before, has failed."""
+    return nr.run(task=task, on_failed=True, severity_level=logging.DEBUG, **arguments)
+
+
 def _observe_hosts(nr: Nornir, cluster: Cluster, *, surroundings: bool, ssh: bool) -> dict[str, HostObservation]:
     if not ssh:
         return {name: HostObservation(host=name, error=NO_SSH) for name in nr.inventory.hosts}
-    results = nr.run(task=observe_host, severity_level=logging.DEBUG, cluster=cluster, surroundings=surroundings)
+    results = _everywhere(nr, observe_host, cluster=cluster, surroundings=surroundings)
     return _collect(results, lambda name, why: HostObservation(host=name, error=why))
 
 
@@ -379,8 +382,7 @@ def _ask_through_ssh(
     for host in chosen.inventory.hosts.values():
         _reroute(host, nr.config)
     if chosen.inventory.hosts:
-        again = chosen.run(task=observe_endpoint, severity_level=logging.DEBUG, cluster=cluster)
-        found |= _collect_endpoints(again)
+        found |= _collect_endpoints(_everywhere(chosen, observe_endpoint, cluster=cluster))
     return found
 
 
@@ -389,13 +391,8 @@ def _ask_deeper(
 ) -> dict[str, EndpointObservation]:
     """Ask every member for more, side by side; hashes at the newest revision that all have who answered."""
     told = {status.revision for one in endpoints.values() if not isinstance(status := one.status, Unknown)}
-    results = nr.run(
-        task=observe_deeper,
-        severity_level=logging.DEBUG,
-        cluster=cluster,
-        endpoints=endpoints,
-        revision=min(told - {0}, default=None),
-    )
+    revision = min(told - {0}, default=None)
+    results = _everywhere(nr, observe_deeper, cluster=cluster, endpoints=endpoints, revision=revision)
     return {
         name: unexamined(endpoints[name], Unknown(f"{name}: {multi[0].exception}"))
         if multi[0].failed
