@@ -201,6 +201,21 @@ def test_verify_tells_every_check_that_could_not_be_made(workspace: Path, closed
     assert "exit code 1: critical findings" in done.out
 
 
+def test_a_wrong_option_of_ssh_is_told_of_the_host_and_its_member_is_asked_all_the_same(
+    workspace: Path, closed_port: int
+) -> None:
+    """The task that finds it fails at once, on hosts on which other tasks are yet to run."""
+    one_host(workspace, closed_port)
+    extras = "connection_options: {netmiko: {extras: {alt_key_file: nowhere}}}"
+    path = workspace / "hosts.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("groups:", f"{extras}, groups:"), encoding="utf-8")
+    done = run(PROGRAM, "verify", cwd=workspace)
+    assert (done.code, done.err) == (1, "")
+    assert "alt_key_file nowhere does not exist" in done.out
+    assert "internal error" not in done.out
+    assert "client.unreachable" in done.out
+
+
 @pytest.mark.parametrize("logging", ["{enabled: false}", "{log_file: nornir.log}"])
 def test_nothing_that_is_logged_reaches_the_terminal(workspace: Path, logging: str) -> None:
     (workspace / "config.yaml").write_text(re.sub("(?m)^logging: .*$", f"logging: {logging}", CONFIG), encoding="utf-8")
