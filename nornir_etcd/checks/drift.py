@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nornir_etcd.checks.evidence import Check
 from nornir_etcd.checks.kinds import HOST, Kind
-from nornir_etcd.checks.preflight.answers import surroundings
+from nornir_etcd.checks.preflight import kubelet
 from nornir_etcd.layout import CERTIFICATE_MODE, DIRECTORY_MODE, MANIFEST_MODE, layout
 from nornir_etcd.manifest import command_flags
 from nornir_etcd.observation import Unknown
@@ -272,24 +272,10 @@ def _is_dangling(state: FileState) -> bool:
 
 
 def _leftover(seen: Evidence, member: Member) -> Finding:
-    asked = Check("manifests.leftover", member.name)
-    found = surroundings(seen.observation, member).manifests
-    path = layout(member.settings).manifests
-    if isinstance(found, Unknown):
-        return asked.unknown(f"{path} could not be read: {found.reason}", "look at it on the host")
-    read = {"folder": path, "others": ", ".join(found.files) or "none"}
-    if found.etcd:
-        names = ", ".join(found.etcd)
-        return asked.critical(
-            f"{path} holds another Pod or container named etcd: {names}; the kubelet runs every file there",
-            f"move {names} out of {path}; backups do not belong there",
-            **read,
-        )
-    if copies := [name for name in found.files if BACKUP.search(name)]:
-        names = ", ".join(copies)
-        return asked.warning(
-            f"{path} holds what looks like a copy: {names}; the kubelet takes every file there for a Pod",
-            f"move {names} out of {path}",
-            **read,
-        )
-    return asked.ok(f"{path} holds no second etcd and no copy", **read)
+    return kubelet.judge_folder(
+        Check("manifests.leftover", member.name),
+        seen,
+        member,
+        suspect=BACKUP.search,
+        harmless="holds no second etcd and no copy",
+    )

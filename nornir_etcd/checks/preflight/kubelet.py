@@ -10,6 +10,8 @@ from nornir_etcd.layout import layout
 from nornir_etcd.observation import Unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nornir_etcd.checks.evidence import Evidence
     from nornir_etcd.cluster import Member
     from nornir_etcd.observation import Kubelet
@@ -62,7 +64,27 @@ def folder(seen: Evidence, member: Member) -> Finding:
 
     The kubelet runs every file there that does not begin with a dot, whatever its name (k8s#129364, kubeadm#2823).
     """
-    asked = Check("preflight.manifests", member.name)
+    return judge_folder(
+        Check("preflight.manifests", member.name),
+        seen,
+        member,
+        suspect=lambda name: name.startswith("etcd"),
+        harmless="holds no other Pod of this name",
+    )
+
+
+def judge_folder(
+    asked: Check, seen: Evidence, member: Member, *, suspect: Callable[[str], object], harmless: str
+) -> Finding:
+    """Judge what else lies in the folder of static Pods.
+
+    Args:
+        asked: the question.
+        seen: the observation.
+        member: whose folder.
+        suspect: whether a file that defines no etcd is one to be moved away, by its name.
+        harmless: what is said of a folder without either.
+    """
     found = surroundings(seen.observation, member).manifests
     path = layout(member.settings).manifests
     if isinstance(found, Unknown):
@@ -75,10 +97,9 @@ def folder(seen: Evidence, member: Member) -> Finding:
             f"move {names} out of {path}; backups do not belong there",
             **read,
         )
-    alike = [name for name in found.files if name.startswith("etcd")]
-    if alike:
-        names = ", ".join(alike)
+    if others := [name for name in found.files if suspect(name)]:
+        names = ", ".join(others)
         return asked.warning(
             f"{path} holds {names}, which the kubelet takes for a Pod as well", f"move {names} out of {path}", **read
         )
-    return asked.ok(f"{path} holds no other Pod of this name", **read)
+    return asked.ok(f"{path} {harmless}", **read)
