@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _ALARM_GET = 0
 _ALARM_KINDS = {1: "NOSPACE", 2: "CORRUPT"}
 
+_LEADER_CHANGED = "etcdserver: leader changed"  # ErrGRPCLeaderChanged of api/v3rpc/rpctypes/error.go
+ELECTION_PAUSE = 0.1
+"""Seconds before a read is made again that an election broke off; one takes one to two seconds."""
+
 
 def status(client: MultiEndpointEtcd3Client, *, timeout: float) -> MemberStatus:
     """Ask one member for its status; it answers without a quorum.
@@ -120,6 +124,10 @@ def hash_kv(client: MultiEndpointEtcd3Client, *, revision: int, timeout: float) 
 def linearizable_read(client: MultiEndpointEtcd3Client, *, timeout: float) -> float:
     """Read a key through a quorum, as `etcdctl endpoint health` does; the key need not exist.
 
+    A read that an election breaks off is made again within the same time, as etcd's own client does it (a read is safe
+    to repeat: isSafeRetryImmutableRPC in client/v3/retry.go). What counts is whether a quorum answers, not whether it
+    had a leader at that very moment.
+
     Where authentication is on and the client may not read the key, "permission denied" counts as success, as with
     etcdctl (etcdctl/ctlv3/command/ep_command.go): etcd refuses only after the quorum has answered.
 
@@ -134,12 +142,18 @@ def linearizable_read(client: MultiEndpointEtcd3Client, *, timeout: float) -> fl
         EtcdError: one of its four kinds; EtcdTimeout where there is no quorum.
     """
     start = time.monotonic()
-    try:
-        _call(client, "KV/Range", messages.RangeRequest(key=b"health"), messages.RangeResponse, timeout)
-    except EtcdRefused as error:
-        if not error.found.startswith("PERMISSION_DENIED"):
-            raise
-    return time.monotonic() - start
+    left = timeout
+    while True:
+        try:
+            _call(client, "KV/Range", messages.RangeRequest(key=b"health"), messages.RangeResponse, left)
+        except EtcdRefused as error:
+            left = start + timeout - time.monotonic() - ELECTION_PAUSE
+            if _LEADER_CHANGED in error.found and left > 0:
+                time.sleep(ELECTION_PAUSE)
+                continue
+            if not error.found.startswith("PERMISSION_DENIED"):
+                raise
+        return time.monotonic() - start
 
 
 def _call(client: MultiEndpointEtcd3Client, path: str, request: Any, response: Any, timeout: float) -> Any:
