@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nornir_etcd.exceptions import InventoryError, NornirEtcdError
     from nornir_etcd.report.model import Report
-    from nornir_etcd.workflows import certs, certs_status, clusters_in, deploy, verify
+    from nornir_etcd.workflows import certs, certs_renew, certs_rotate_ca, certs_status, clusters_in, deploy, verify
     from nornir_etcd.workflows.inventory import WholeInventory
 
 __all__ = [
@@ -23,6 +23,8 @@ __all__ = [
     "Report",
     "WholeInventory",
     "certs",
+    "certs_renew",
+    "certs_rotate_ca",
     "certs_status",
     "clusters_in",
     "deploy",
@@ -35,6 +37,8 @@ _HOMES = {
     "Report": "nornir_etcd.report.model",
     "WholeInventory": "nornir_etcd.workflows.inventory",
     "certs": "nornir_etcd.workflows",
+    "certs_renew": "nornir_etcd.workflows",
+    "certs_rotate_ca": "nornir_etcd.workflows",
     "certs_status": "nornir_etcd.workflows",
     "clusters_in": "nornir_etcd.workflows",
     "deploy": "nornir_etcd.workflows",

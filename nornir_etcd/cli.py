@@ -12,7 +12,17 @@ import typer
 import nornir_etcd
 from nornir_etcd.exceptions import InventoryError
 from nornir_etcd.hosts_cli import app as hosts_app
-from nornir_etcd.options import USAGE, Options, VerifyOptions, command, group, rarely_collect_garbage, run_app
+from nornir_etcd.options import (
+    USAGE,
+    Options,
+    RenewOptions,
+    RotateOptions,
+    VerifyOptions,
+    command,
+    group,
+    rarely_collect_garbage,
+    run_app,
+)
 from nornir_etcd.report_cli import app as report_app
 
 if TYPE_CHECKING:
@@ -32,6 +42,20 @@ def certs(options: Options) -> Report:
     """Issue the certificates that are due and place them on their hosts."""
     with options.nornir() as nr:
         return nornir_etcd.certs(nr, **options.arguments(nr), dry_run=options.dry_run)
+
+
+def certs_renew(options: RenewOptions) -> Report:
+    """Make certificates anew before their time, and see them served. No member is restarted."""
+    with options.nornir() as nr:
+        return nornir_etcd.certs_renew(nr, **options.arguments(nr), dry_run=options.dry_run)
+
+
+def certs_rotate_ca(options: RotateOptions) -> Report:
+    """Give etcd a new CA of its own: both trusted, new certificates, the former trusted no more. Restarts members."""
+    with options.nornir() as nr:
+        return nornir_etcd.certs_rotate_ca(
+            nr, **options.arguments(nr), dry_run=options.dry_run, accept_downtime=options.accept_downtime
+        )
 
 
 def certs_status(options: Options) -> Report:
@@ -54,7 +78,17 @@ def verify(options: VerifyOptions) -> Report:
         return nornir_etcd.verify(nr, **options.arguments(nr))
 
 
-app.add_typer(group(certs, {"status": certs_status}), name="certs")
+app.add_typer(
+    group(
+        certs,
+        {
+            "status": command(certs_status),
+            "renew": command(certs_renew, RenewOptions),
+            "rotate-ca": command(certs_rotate_ca, RotateOptions),
+        },
+    ),
+    name="certs",
+)
 app.command("deploy")(command(deploy))
 app.command("verify")(command(verify, VerifyOptions))
 app.add_typer(report_app, name="report")

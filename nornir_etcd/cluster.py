@@ -35,6 +35,7 @@ EQUAL = (
     "etcd_election_timeout",
     "etcd_health_timeout",
     "etcd_key_type",
+    "etcd_ca",
     "etcd_ca_days",
     "etcd_cert_days",
     "etcd_renew_days",

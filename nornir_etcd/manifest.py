@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import ipaddress
 import json
 import re
@@ -26,6 +27,10 @@ TEMPLATE = "etcd.yaml.j2"
 METRICS_URL = f"http://127.0.0.1:{METRICS_PORT}"
 """Where etcd answers probes: plain HTTP on loopback, as kubeadm has it, since a kubelet has no client certificate."""
 
+TRUSTED_CA = "nornir-etcd/trusted-ca"
+"""The annotation that says with which CAs a member was started: the SHA-256 of `ca.pem` in etcd's folder. etcd reads
+them at its start alone, so that a change has to make another Pod (https://etcd.io/docs/v3.5/op-guide/security/)."""
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # seven times as fast, where PyYAML was built with libyaml
 _YAML_UNPRINTABLE = re.compile("[\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
@@ -46,13 +51,19 @@ def environment() -> jinja2.Environment:
 
 
 def context(
-    member: Member, cluster: Cluster, *, joining: bool = False, initial_cluster: str | None = None
+    member: Member,
+    cluster: Cluster,
+    *,
+    trusted: bytes | None,
+    joining: bool = False,
+    initial_cluster: str | None = None,
 ) -> dict[str, Any]:
     """Return what the template sees. For `template_string(jinja_env=environment(), **context(...))` as well.
 
     Args:
         member: the member that the manifest is for.
         cluster: its cluster.
+        trusted: PEM of the CAs that the member trusts, as they lie on its host; None where none is made yet.
         joining: whether it joins a cluster that lives (initial-cluster-state=existing) or bootstraps a new one.
         initial_cluster: the value of --initial-cluster where it is not the inventory's: for a join, the live member
             list and the member itself.
@@ -69,6 +80,7 @@ def context(
         "listen_peer_urls": peer_urls,
         "metrics_url": METRICS_URL,
         "metrics_port": METRICS_PORT,
+        "trusted_ca": fingerprint(trusted),
         "initial_cluster": initial_cluster or settings.etcd_initial_cluster or cluster.initial_cluster,
         "initial_cluster_state": "existing" if joining else "new",
         "release_flags": versions.server_flags(version, settings.etcd_tls_min_version),
@@ -78,29 +90,55 @@ def context(
     }
 
 
-def render(
-    member: Member, cluster: Cluster, *, template: str, joining: bool = False, initial_cluster: str | None = None
+def render(  # noqa: PLR0913 - what the template sees
+    member: Member,
+    cluster: Cluster,
+    *,
+    template: str,
+    trusted: bytes | None,
+    joining: bool = False,
+    initial_cluster: str | None = None,
 ) -> str:
     """Return the manifest of a member: the same input gives the same bytes.
 
     Args:
         member: the member that the manifest is for.
         cluster: its cluster.
+        trusted: see `context`.
         template: the text of the template (`workspace.find_template`).
         joining: see `context`.
         initial_cluster: see `context`.
 
     Raises:
-        InventoryError: where the template is broken, or has lost the guard of the data directory.
+        InventoryError: where the template is broken, or has lost what `require_safeguards` wants.
     """
-    values = context(member, cluster, joining=joining, initial_cluster=initial_cluster)
+    values = context(member, cluster, trusted=trusted, joining=joining, initial_cluster=initial_cluster)
     try:
         text = _compiled(template).render(values)
     except jinja2.TemplateError as error:
         line = f" line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
         raise InventoryError(f"{member.name}: template {TEMPLATE}{line}: {_one_line(error)}") from error
-    require_guard(text, member)
+    require_safeguards(text, member, trusted)
     return text
+
+
+def fingerprint(trusted: bytes | None) -> str:
+    """Return what the annotation says of the CAs that a member trusts."""
+    return hashlib.sha256(trusted).hexdigest() if trusted is not None else "of a CA that is to be made"
+
+
+def trusted_ca(manifest: str) -> str:
+    """Return what a manifest says of the CAs that its member was started with; empty where it says nothing."""
+    return next((line.partition(":")[2].strip(" '\"") for line in manifest.splitlines() if _is_trusted_ca(line)), "")
+
+
+def but_for_trust(manifest: str) -> str:
+    """Return a manifest without what it says of CAs, to be compared with another one."""
+    return "\n".join(line for line in manifest.splitlines() if not _is_trusted_ca(line))
+
+
+def _is_trusted_ca(line: str) -> bool:
+    return line.strip().startswith(f"{TRUSTED_CA}:")
 
 
 def command_flags(manifest: str) -> dict[str, str]:
@@ -200,11 +238,14 @@ def _items(spec: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
-def require_guard(manifest: str, member: Member) -> None:
-    """Refuse a manifest without the volume that keeps a member which lost its data from starting empty.
+def require_safeguards(manifest: str, member: Member, trusted: bytes | None) -> None:
+    """Refuse a manifest without what a template of the user's own must not lose.
+
+    That is the volume that keeps a member which lost its data from starting empty, and the annotation that restarts a
+    member whose CAs have changed.
 
     Raises:
-        InventoryError: where the volume is missing, or the text is no Pod.
+        InventoryError: where one is missing, or the text is no Pod.
     """
     guard = {"path": layout(member.settings).guard, "type": "Directory"}
     try:
@@ -215,6 +256,11 @@ def require_guard(manifest: str, member: Member) -> None:
         raise InventoryError(
             f"{member.name}: template {TEMPLATE}: wanted a hostPath volume of type Directory on {guard['path']}, found "
             "none; without it a member that lost its data would start empty under its old ID"
+        )
+    if trusted_ca(manifest) != fingerprint(trusted):
+        raise InventoryError(
+            f"{member.name}: template {TEMPLATE}: wanted the annotation {TRUSTED_CA}: "
+            "{{ trusted_ca | quote }}, found none; without it a member would go on with CAs that are replaced"
         )
 
 

@@ -249,6 +249,22 @@ def _port(member: Member, port: int, look: float, dial: tls.Dial) -> tuple[Maybe
     return True, _maybe(lambda: tls.served_certificate(address, port, timeout=patience, dial=dial))
 
 
+def served(host: Host, member: Member) -> dict[int, Maybe[bytes]]:
+    """Return what each port of a member serves now, by the road of the last look at it.
+
+    Args:
+        host: the member's host.
+        member: the member.
+
+    Returns:
+        The certificate in PEM by port; unknown where the port does not answer.
+    """
+    through = opened_tunnel(host)
+    dial, patience = through.dial if through else tls.dial, float(member.settings.etcd_timeout)
+    ports = [port for port in (member.client_port, member.peer_port) if port is not None]
+    return {port: _port(member, port, patience, dial)[1] for port in ports}
+
+
 def etcd_client(host: Host, config: Config, member: Member) -> MultiEndpointEtcd3Client:
     """Return the host's etcd connection, opened with the controller's client certificate where it is not open yet.
 

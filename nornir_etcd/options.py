@@ -143,6 +143,49 @@ class Options:
 
 
 @dataclass(frozen=True)
+class RenewOptions(Options):
+    """What was said on the command line of certs renew."""
+
+    within: Annotated[
+        int | None, typer.Option(metavar="DAYS", min=0, help="Those with fewer days left; else etcd_renew_days.")
+    ] = None
+    force: Annotated[bool, typer.Option("--force", help="Every certificate.")] = False
+
+    def arguments(self, nr: Nornir) -> dict[str, Any]:
+        """Return the keyword arguments of `certs_renew` that not every runbook has.
+
+        Raises:
+            InventoryError: as above.
+        """
+        return super().arguments(nr) | {"within": self.within, "force": self.force}
+
+
+@dataclass(frozen=True)
+class RotateOptions(Options):
+    """What was said on the command line of certs rotate-ca."""
+
+    clients_trust_new: Annotated[
+        bool, typer.Option("--clients-trust-new", help="All clients trust the new CA: serve its certificates.")
+    ] = False
+    clients_use_new: Annotated[
+        bool, typer.Option("--clients-use-new", help="All clients have its certificates: drop the former CA.")
+    ] = False
+    force: Annotated[bool, typer.Option("--force", help="Also a CA that was made within the last 24 hours.")] = False
+
+    def arguments(self, nr: Nornir) -> dict[str, Any]:
+        """Return the keyword arguments of `certs_rotate_ca` that not every runbook has.
+
+        Raises:
+            InventoryError: as above.
+        """
+        return super().arguments(nr) | {
+            "clients_trust_new": self.clients_trust_new,
+            "clients_use_new": self.clients_use_new,
+            "force": self.force,
+        }
+
+
+@dataclass(frozen=True)
 class VerifyOptions(Options):
     """What was said on the command line of verify."""
 
@@ -253,12 +296,12 @@ def command(main: Callable[[Chosen], Report], kind: type[Chosen] | None = None) 
     return run
 
 
-def group(main: Callable[[Options], Report], others: Mapping[str, Callable[[Options], Report]]) -> typer.Typer:
+def group(main: Callable[[Options], Report], others: Mapping[str, Callable[..., None]]) -> typer.Typer:
     """Return a Typer application that calls `main` with its options, or another runbook where its name is said.
 
     Args:
         main: the runbook that is meant where no name is said.
-        others: runbooks by name.
+        others: commands by name, as `command` makes them.
     """
     app = typer.Typer(invoke_without_command=True, add_help_option=True, rich_markup_mode=None)
     alone = command(main)
@@ -276,7 +319,7 @@ def group(main: Callable[[Options], Report], others: Mapping[str, Callable[[Opti
     run.__doc__ = main.__doc__
     app.callback()(run)
     for name, other in others.items():
-        app.command(name)(command(other))
+        app.command(name)(other)
     return app
 
 

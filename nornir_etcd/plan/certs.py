@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from nornir_etcd.exceptions import PkiError
 from nornir_etcd.layout import CA, CERTIFICATE, KEY, layout
+from nornir_etcd.pki.certificate import fingerprints
 from nornir_etcd.pki.leaf import client_request, member_request
 from nornir_etcd.pki.renewal import due
+from nornir_etcd.pki.trust import CLUSTER
 from nornir_etcd.plan.step import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from nornir_etcd.cluster import Cluster, Member
-    from nornir_etcd.observation import ClusterObservation, FileState, HostObservation
+    from nornir_etcd.observation import ClusterObservation, HostObservation
     from nornir_etcd.pki.leaf import LeafRequest
     from nornir_etcd.signers.local import Pair, StoreContent
 
 CLIENT_NAME = "nornir-etcd"
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """Which certificates are made anew before their time.
+
+    Attributes:
+        within: those with fewer whole days left; below etcd_renew_days where it is None.
+        force: all.
+    """
+
+    within: int | None = None
+    force: bool = False
+
+
+AS_DUE = Renewal()
+"""Those that are due and no others."""
 
 
 @dataclass(frozen=True)
@@ -52,38 +73,42 @@ def controller_request(cluster: Cluster) -> LeafRequest:
 def plan_certificates(  # noqa: PLR0913 - each a part of what is planned from
     cluster: Cluster,
     store: StoreContent,
-    observation: ClusterObservation | None,
+    observation: ClusterObservation,
     *,
     scope: frozenset[str],
     now: datetime,
     bootstrap: frozenset[str] = frozenset(),
+    renewal: Renewal = AS_DUE,
 ) -> CertificatePlan:
-    """Plan certificates for the controller's folder and, where an observation is given, for the hosts.
+    """Plan certificates for the controller's folder and for the hosts.
 
     Args:
         cluster: as the inventory wants it.
         store: what the controller's folder holds.
-        observation: of the hosts, or None to plan for the folder alone.
+        observation: of the hosts.
         scope: the hosts that may change.
         now: the controller's time.
         bootstrap: hosts whose data directory is prepared together with their files.
+        renewal: what is made anew before its time.
     """
-    refusals = tuple(_ca_refusals(cluster, store, observation)) if observation else ()
+    refusals = tuple(_ca_refusals(cluster, store, observation))
     issue: list[Step] = []
-    if store.ca.certificate is None and not refusals:
-        issue.append(_make_ca(cluster))
-    reason = _due(cluster.members[0], store.client, store.ca.certificate, controller_request(cluster), now)
+    made = ca_to_make(cluster, store, observation)
+    signer = None if made else store.ca.certificate
+    if made and not refusals:
+        issue.append(_make_ca(cluster, made))
+    reason = _due(cluster.members[0], store.client, signer, controller_request(cluster), now, renewal)
     if reason:
         issue.append(_issue("", "the controller's client certificate", reason))
     reissued: set[str] = set()
     for member in cluster.members:
-        reason = member_due(member, store, now)
+        reason = _due(member, store.leaves.get(member.name), signer, leaf_request(member), now, renewal)
         if reason and member.name in scope:
             reissued.add(member.name)
             issue.append(_issue(member.name, "its certificate", reason))
     place: list[Step] = []
-    for member in cluster.members if observation else ():
-        if member.name not in scope or observation is None:
+    for member in cluster.members:
+        if member.name not in scope:
             continue
         differences = list(file_differences(member, store, observation.hosts[member.name]))
         if member.name in reissued:
@@ -95,9 +120,32 @@ def plan_certificates(  # noqa: PLR0913 - each a part of what is planned from
     return CertificatePlan(issue=tuple(issue), place=tuple(place), refusals=refusals)
 
 
-def member_due(member: Member, store: StoreContent, now: datetime) -> str | None:
+def member_due(member: Member, store: StoreContent, now: datetime, renewal: Renewal = AS_DUE) -> str | None:
     """Return why the member's certificate must be made anew, or None where it can stay."""
-    return _due(member, store.leaves.get(member.name), store.ca.certificate, leaf_request(member), now)
+    return _due(member, store.leaves.get(member.name), store.ca.certificate, leaf_request(member), now, renewal)
+
+
+def ca_to_make(
+    cluster: Cluster, store: StoreContent, observation: ClusterObservation
+) -> Literal["cluster", "dedicated"] | None:
+    """Return which kind of CA is to be made for a cluster that uses none yet, or None where there is one to sign with.
+
+    A CA of etcd's own is made at once for a cluster that has no certificates yet; on one that has, it comes by a
+    rotation.
+    """
+    wanted = cluster.members[0].settings.etcd_ca
+    if wanted == "dedicated" and store.trust.signer == CLUSTER and not _in_use(cluster, store, observation):
+        return "dedicated"
+    return None if store.ca.certificate is not None else "cluster"
+
+
+def _in_use(cluster: Cluster, store: StoreContent, observation: ClusterObservation) -> bool:
+    """Whether anything has been signed for etcd, or any host has a CA for it."""
+    if store.leaves or store.client.certificate is not None:
+        return True
+    hosts = ((member, observation.hosts[member.name]) for member in cluster.members)
+    states = (host.files.get(f"{layout(member.settings).etcd}/{CA}") for member, host in hosts)
+    return any(state is not None and state.kind != "absent" for state in states)
 
 
 def file_differences(member: Member, store: StoreContent, host: HostObservation) -> list[str]:
@@ -107,11 +155,12 @@ def file_differences(member: Member, store: StoreContent, host: HostObservation)
     wanted = {
         CERTIFICATE: leaf.certificate if leaf else None,
         KEY: leaf.key if leaf else None,
-        CA: store.ca.certificate,
+        CA: store.trusted,
     }
     ca = host.files.get(paths.ca)
     # The role's ca.pem is written where there is none, and never again: more than etcd may hang on it.
-    found = [f"{paths.ca} is absent"] if ca is None or ca.kind == "absent" else []
+    missing = member.settings.etcd_ca == "cluster" and (ca is None or ca.kind == "absent")
+    found = [f"{paths.ca} is absent"] if missing else []
     folder = host.files.get(paths.etcd)
     if folder is not None and folder.kind == "absent":
         return [f"{paths.etcd} is absent", *found]
@@ -136,63 +185,82 @@ def file_differences(member: Member, store: StoreContent, host: HostObservation)
 def _ca_refusals(cluster: Cluster, store: StoreContent, observation: ClusterObservation) -> list[str]:
     """Refuse to make or place a CA beside one that is in use: kubelets and API servers may hang on it."""
     found: list[str] = []
-    folder = cluster.members[0].settings.generate_certs_dir
+    settings = cluster.members[0].settings
+    folder = settings.generate_certs_dir
     if store.ca.certificate is None and store.leaves:
         found.append(
             f"{cluster.name}: {folder} holds certificates and not the CA that signed them; "
             "put its ca.pem and ca-key.pem back, or move the folder aside"
         )
+    if settings.etcd_ca == "cluster" and store.trust.trusted != (CLUSTER,):
+        found.append(
+            f"{cluster.name}: etcd_ca: wanted cluster, found that a CA of etcd's own is in use ({folder}); "
+            "set etcd_ca to dedicated"
+        )
+        return found
     for member in cluster.members:
-        host = observation.hosts[member.name]
-        paths = layout(member.settings)
-        for path in (paths.ca, f"{paths.etcd}/{CA}"):
-            state = host.files.get(path)
-            if state is None or state.kind == "absent":
-                continue
-            if store.ca.certificate is None:
-                found.append(
-                    f"{member.name}: {path}: the host has a CA and {folder} has none; "
-                    "copy the cluster's ca.pem and ca-key.pem there"
-                )
-                break
-            if not _same_ca(state, host.texts.get(path, ""), store.ca.certificate):
-                found.append(
-                    f"{member.name}: {path}: the host has another CA: wanted the one in {folder}; "
-                    "put the cluster's CA and key there, deploy replaces no CA"
-                )
-                break
+        found += list(_foreign_ca(member, store, observation.hosts[member.name]))[:1]
     return found
 
 
-def _same_ca(state: FileState, text: str, pem: bytes) -> bool:
-    """Whether a file on a host holds the CA, whatever white space surrounds its lines."""
-    return state.sha256 == hashlib.sha256(pem).hexdigest() or text.split() == pem.decode(errors="replace").split()
+def _foreign_ca(member: Member, store: StoreContent, host: HostObservation) -> Iterator[str]:
+    """Yield where the host has a CA that the controller does not know."""
+    paths, folder = layout(member.settings), member.settings.generate_certs_dir
+    general = [paths.ca] if member.settings.etcd_ca == "cluster" else []
+    for path in (*general, f"{paths.etcd}/{CA}"):
+        state = host.files.get(path)
+        if state is None or state.kind == "absent":
+            continue
+        if not store.known:
+            yield (
+                f"{member.name}: {path}: the host has a CA and {folder} has none; "
+                "copy the cluster's ca.pem and ca-key.pem there"
+            )
+        elif not _knows(store, host.texts.get(path, "")):
+            yield (
+                f"{member.name}: {path}: the host has another CA: wanted the one in {folder}; "
+                "put the cluster's CA and key there, deploy replaces no CA"
+            )
 
 
-def _due(
+def _knows(store: StoreContent, text: str) -> bool:
+    """Whether one of the CAs in a host's file is the controller's, be it one that is trusted no more."""
+    try:
+        found = fingerprints(text.encode())
+    except PkiError:
+        return False
+    return any(found & fingerprints(pem) for pem in store.known)
+
+
+def _due(  # noqa: PLR0913, PLR0917 - as `due`
     member: Member,
     pair: Pair | None,
     ca_pem: bytes | None,
     request: LeafRequest,
     now: datetime,
+    renewal: Renewal,
 ) -> str | None:
     if ca_pem is None:
         return "a new CA"
-    return due(
+    within = member.settings.etcd_renew_days if renewal.within is None else renewal.within
+    reason = due(
         pair.certificate if pair else None,
         pair.key if pair else None,
         ca_pem=ca_pem,
         request=request,
         now=now,
-        renew_days=member.settings.etcd_renew_days,
+        renew_days=within,
     )
+    return reason or ("renewal was asked for" if renewal.force else None)
 
 
-def _make_ca(cluster: Cluster) -> Step:
+def _make_ca(cluster: Cluster, kind: Literal["cluster", "dedicated"]) -> Step:
+    folder = cluster.members[0].settings.generate_certs_dir
+    none_yet = f"{folder} has no CA, and no host has one"
     return Step(
         host="",
-        action="make-ca",
-        reason=f"{cluster.members[0].settings.generate_certs_dir} has no CA, and no host has one",
+        action="make-ca" if kind == "cluster" else "make-etcd-ca",
+        reason=none_yet if kind == "cluster" else "etcd is to have a CA of its own, and has no certificates yet",
         precondition="the controller's folder and every host are without a CA",
         proof="the CA is read again and matches its key",
         undo="remove the CA from the controller's folder before it is used",

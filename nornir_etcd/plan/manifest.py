@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from nornir_etcd.layout import layout
 from nornir_etcd.manifest import image_of, manifest_diff
 from nornir_etcd.observation import Unknown
 from nornir_etcd.plan.quorum import Margin, margin_without, refusal, runtime_refusal
-from nornir_etcd.plan.state import has_data, is_healthy, is_surely_down, known_status
+from nornir_etcd.plan.state import has_data, is_healthy, is_restarting, is_surely_down, known_status
 from nornir_etcd.plan.step import Step
 from nornir_etcd.versions import parse
 
@@ -181,23 +181,31 @@ def _start_reason(host: HostObservation) -> str:
 def awaits(
     cluster: Cluster, observation: ClusterObservation, scope: frozenset[str], planned: frozenset[str]
 ) -> tuple[Step, ...]:
-    """Plan to wait for members that were started before and do not answer yet.
+    """Plan to wait for members that were started before and do not answer yet, or are still to be restarted.
 
     A run that was ended after it wrote a manifest leaves nothing else behind by which it could be recognised.
     """
-    return tuple(
-        Step(
-            host=member.name,
-            action="await-member",
-            reason="the member was started before and does not answer yet",
-            precondition="the manifest is there",
-            proof="the member answers a linearizable read",
-            undo="none needed: nothing is changed",
-        )
-        for member in cluster.members
-        if member.name in scope - planned
-        and not is_healthy(observation.endpoints[member.name])
-        and _is_starting(member, observation.hosts[member.name])
+    steps = []
+    for member in cluster.members:
+        host = observation.hosts[member.name]
+        if member.name not in scope - planned:
+            continue
+        if is_restarting(member, host):
+            steps.append(_await(member, "await-restart", "the manifest was changed and the member not restarted yet"))
+        elif not is_healthy(observation.endpoints[member.name]) and _is_starting(member, host):
+            steps.append(_await(member, "await-member", "the member was started before and does not answer yet"))
+    return tuple(steps)
+
+
+def _await(member: Member, action: Literal["await-member", "await-restart"], reason: str) -> Step:
+    new = "a new container runs, and " if action == "await-restart" else ""
+    return Step(
+        host=member.name,
+        action=action,
+        reason=reason,
+        precondition="the manifest is there",
+        proof=f"{new}the member answers a linearizable read",
+        undo="none needed: nothing is changed",
     )
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from nornir_etcd.plan import certs, manifest, membership
+from nornir_etcd.plan import certs, manifest, membership, rotation
+from nornir_etcd.plan.certs import AS_DUE, Renewal
+from nornir_etcd.plan.rotation import UNSAID, Rotation
 from nornir_etcd.plan.state import ClusterState, cluster_state, has_data, is_prepared
-from nornir_etcd.plan.step import Plan, Step
+from nornir_etcd.plan.step import CONTROLLER_ACTIONS, Plan, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from nornir_etcd.cluster import Cluster
     from nornir_etcd.observation import ClusterObservation
     from nornir_etcd.signers.local import StoreContent
 
-Difference = Literal["certificates", "manifests"]
+Difference = Literal["certificates", "manifests", "authority"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Desired:
     allowed: frozenset[Difference]  # the differences that the runbook acts on
     now: datetime  # controller's time
     accept_downtime: bool = False
+    renewal: Renewal = AS_DUE
+    rotation: Rotation = UNSAID
 
 
 def plan(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:
@@ -41,12 +45,37 @@ def plan(desired: Desired, observation: ClusterObservation, store: StoreContent)
     unreadable = _unreadable(desired, observation)
     if unreadable:
         return Plan(refusals=tuple(unreadable))
-    if "manifests" in desired.allowed:
-        return _plan_deploy(desired, observation, store)
-    planned = certs.plan_certificates(desired.cluster, store, observation, scope=desired.scope, now=desired.now)
+    if "authority" in desired.allowed:
+        return _plan_rotation(desired, observation, store)
+    planner = _plan_deploy if "manifests" in desired.allowed else _plan_certificates
+    return planner(desired, observation, store)
+
+
+def _plan_certificates(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:
+    planned = certs.plan_certificates(
+        desired.cluster, store, observation, scope=desired.scope, now=desired.now, renewal=desired.renewal
+    )
     if planned.refusals:
         return Plan(refusals=planned.refusals)
-    return _waves(planned.issue, [planned.place])
+    return _waves(planned.issue, _placing(planned, cluster_state(desired.cluster, observation)))
+
+
+def _plan_rotation(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:
+    """Plan what the present phase of a CA rotation still wants; where that is nothing, the next phase."""
+    cluster = desired.cluster
+    refused = list(rotation.refusals(cluster, store, observation, desired.manifests))
+    if left_out := {member.name for member in cluster.members} - desired.scope:
+        refused.append(f"{cluster.name}: a CA is rotated on all members, the selection leaves out {_listed(left_out)}")
+    if refused:
+        return Plan(refusals=tuple(refused))
+    planned = _plan_deploy(desired, observation, store)
+    if planned.refusals or planned.steps:
+        return replace(planned, again=True)
+    return rotation.next_phase(cluster, store, observation, desired.rotation, now=desired.now)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def _foreign(cluster: Cluster) -> str:
@@ -77,7 +106,7 @@ def _plan_deploy(desired: Desired, observation: ClusterObservation, store: Store
     refusals = [*membership.refusals(cluster, observation, state), *manifest.version_refusals(cluster, observation)]
     if left_out := first_start - scope:
         refusals.append(
-            f"{cluster.name}: a cluster is bootstrapped whole, the selection leaves out {', '.join(sorted(left_out))}"
+            f"{cluster.name}: a cluster is bootstrapped whole, the selection leaves out {_listed(left_out)}"
         )
     planned = certs.plan_certificates(
         cluster, store, observation, scope=scope, now=desired.now, bootstrap=_unprepared(first_start, observation)
@@ -85,7 +114,8 @@ def _plan_deploy(desired: Desired, observation: ClusterObservation, store: Store
     diffs = manifest.differing(cluster, observation, desired.manifests, scope)
     awaits = manifest.awaits(cluster, observation, scope, frozenset(diffs))
     # A member that is awaited is healthy, by that step's proof, when the first one is stopped.
-    by_then = replace(state, healthy=state.healthy | {step.host for step in awaits})
+    awaited = frozenset(step.host for step in awaits)
+    by_then = replace(state, healthy=state.healthy | awaited, restarting=state.restarting - awaited)
     rolling, unsafe = manifest.rolling(cluster, observation, by_then, diffs, accept_downtime=desired.accept_downtime)
     refusals += [*planned.refusals, *manifest.start_refusals(cluster, observation, state, diffs), *unsafe]
     refusals += manifest.unprovable(cluster, observation, frozenset(diffs) | {step.host for step in awaits})
@@ -94,7 +124,8 @@ def _plan_deploy(desired: Desired, observation: ClusterObservation, store: Store
     if doubts := manifest.in_doubt(cluster, observation, state, diffs):
         return _mend_first(planned, doubts)
     together, *alone = manifest.starts(cluster, observation, state, diffs)
-    hosts = [manifest.pulls(cluster, observation, scope), planned.place, together + awaits, *alone, *rolling]
+    placing = _placing(planned, state)
+    hosts = [manifest.pulls(cluster, observation, scope), *placing, together + awaits, *alone, *rolling]
     return _waves(planned.issue, hosts)
 
 
@@ -102,14 +133,18 @@ def _mend_first(planned: certs.CertificatePlan, doubts: list[str]) -> Plan:
     """Plan the certificates alone, after which etcd may be asked; where they are in order, refuse."""
     if not planned.issue and not planned.place:
         return Plan(refusals=tuple(f"{doubt}; nothing is restarted on a doubtful observation" for doubt in doubts))
-    mending = _waves(planned.issue, [planned.place])
+    mending = _waves(planned.issue, [planned.place])  # no quorum is known to lose
     return replace(mending, again=True, notes=tuple(f"{doubt}; restarts are planned after that" for doubt in doubts))
+
+
+def _placing(planned: certs.CertificatePlan, state: ClusterState) -> list[tuple[Step, ...]]:
+    """Place files on members that serve one after the other: what is wrong with the first is seen before the next."""
+    return [(step,) for step in planned.place] if state.life == "live" else [planned.place]
 
 
 def _waves(issue: tuple[Step, ...], hosts: list[tuple[Step, ...]]) -> Plan:
     """Order the steps: the controller's own by kind (CA, client, members), then the hosts'."""
-    actions = ("make-ca", "issue-client", "issue-certificate")
-    own = [tuple(step for step in issue if step.action == action) for action in actions]
+    own = [tuple(step for step in issue if step.action == action) for action in CONTROLLER_ACTIONS]
     return Plan(waves=tuple(wave for wave in [*own, *hosts] if wave))
 
 

@@ -39,10 +39,10 @@ class Margin:
 def margin_without(member: Member, state: ClusterState, healthy: frozenset[str]) -> Margin:
     """Return the margin while `member` is stopped and the hosts in `healthy` are the healthy ones.
 
-    Learners do not vote and do not count.
+    Learners do not vote and do not count; a member that its kubelet is about to restart does not stay.
     """
     voters = [info for info in state.live.members if not info.is_learner] if state.live else []
-    return Margin(staying=len(healthy - {member.name}), voters=len(voters))
+    return Margin(staying=len(healthy - state.restarting - {member.name}), voters=len(voters))
 
 
 def runtime_refusal(member: Member, observation: ClusterObservation) -> str | None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
         MemberStatus,
     )
 
+KUBELET_DELAY = 60.0
+"""Seconds after a change of its manifest in which a member may still be stopped for it: over three times the 7 to 17 s
+that a kubelet was seen to take (1.36). A manifest that was only touched makes no new Pod: nobody waits for ever."""
+
 Life = Literal["new", "starting", "live", "down"]
 """new: no member has data or a manifest. starting: a bootstrap was begun and not every member has written data.
 live: etcd answers with a quorum. down: every member has data and no quorum answers."""
@@ -35,6 +39,7 @@ class ClusterState:
     healthy: frozenset[str]  # hosts whose endpoint answered a linearizable read, as the member of the live list
     leader: str  # host name; empty where unknown
     entries: Mapping[str, MemberInfo] = field(default_factory=dict)  # of the live list, by host name
+    restarting: frozenset[str] = frozenset()  # hosts whose kubelet may be about to replace a container that serves
 
     def entry(self, member: Member) -> MemberInfo | None:
         """Return the member's entry in the live list, found by exact peer URL.
@@ -123,6 +128,26 @@ def is_prepared(host: HostObservation) -> bool:
     return not isinstance(host.data, Unknown) and host.data.state == "guard"
 
 
+def is_older_than_manifest(member: Member, host: HostObservation) -> bool:
+    """Whether the container that runs was made before the manifest was written: it does not run what that says.
+
+    Both times are the host's own.
+    """
+    manifest, container = host.files.get(layout(member.settings).manifest), host.container
+    if manifest is None or manifest.kind == "absent" or container is None or not container.running:
+        return False
+    return container.created_ns / 1e9 < manifest.mtime
+
+
+def is_restarting(member: Member, host: HostObservation) -> bool:
+    """Whether the kubelet has had no fair chance yet to act on a manifest that was changed.
+
+    A run that was ended right after it wrote the manifest leaves nothing else behind by which that could be recognised.
+    """
+    manifest = host.files.get(layout(member.settings).manifest)
+    return is_older_than_manifest(member, host) and manifest is not None and host.clock - manifest.mtime < KUBELET_DELAY
+
+
 def cluster_state(cluster: Cluster, observation: ClusterObservation) -> ClusterState:
     """Return where the cluster stands."""
     live = live_list(observation)
@@ -146,4 +171,5 @@ def cluster_state(cluster: Cluster, observation: ClusterObservation) -> ClusterS
         ),
         leader=leader_host(cluster, observation),
         entries={name: entry for name, entry in found.items() if entry is not None},
+        restarting=frozenset(member.name for member, host in hosts if is_restarting(member, host)),
     )

@@ -7,6 +7,10 @@ from typing import Literal
 
 Action = Literal[
     "make-ca",
+    "make-etcd-ca",
+    "add-ca",  # a CA rotation: trust a new CA of etcd's own beside the one that signs
+    "switch-signer",  # a CA rotation: the new CA signs
+    "retire-ca",  # a CA rotation: the former CA is trusted no more
     "issue-client",
     "issue-certificate",
     "pull-image",
@@ -14,8 +18,14 @@ Action = Literal[
     "prepare-member",  # place-files, and the data directory of a first start
     "start-member",
     "await-member",
+    "await-restart",  # of a member whose manifest was changed before
     "replace-manifest",
 ]
+
+
+AUTHORITY_ACTIONS: tuple[Action, ...] = ("make-ca", "make-etcd-ca", "add-ca", "switch-signer", "retire-ca")
+CONTROLLER_ACTIONS: tuple[Action, ...] = (*AUTHORITY_ACTIONS, "issue-client", "issue-certificate")
+"""Actions that touch no host, in the order in which they come."""
 
 
 @dataclass(frozen=True)

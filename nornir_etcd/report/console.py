@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from nornir_etcd.report.authority import authority_line
 from nornir_etcd.report.model import Outcome, Report, Severity, StepStatus
 from nornir_etcd.report.summary import EXIT_CODES, WORST_FIRST, summary, unreached
 
@@ -128,6 +129,8 @@ def _cluster(cluster: ClusterReport, now: datetime, *, verbose: bool, full: bool
         parts += [Text(), _mesh(cluster)]
     if listed and cluster.owned:
         parts += [Text(), _certificates(cluster, now)]
+    if cluster.authority and (listed or cluster.authority.phase != "settled"):
+        parts += [Text(), Text(authority_line(cluster.authority))]
     return Group(heading, Padding(Group(*parts), (1, 0, 1, 2), expand=False))
 
 

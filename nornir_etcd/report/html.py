@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nornir_etcd.report import figures
 from nornir_etcd.report.attributes import attributes, days_tone
+from nornir_etcd.report.authority import authority_line
 from nornir_etcd.report.console import harmless
 from nornir_etcd.report.model import Outcome, Severity, StepStatus
 from nornir_etcd.report.summary import EXIT_CODES, WORST_FIRST, summary, unreached
@@ -89,6 +90,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "days": figures.days,
+        "authority_line": authority_line,
         "days_tone": days_tone,
         "duration": figures.duration,
         "moment": figures.moment,

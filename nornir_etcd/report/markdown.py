@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from nornir_etcd.report.authority import authority_line
 from nornir_etcd.report.console import harmless, marked, mesh_rows, size
 from nornir_etcd.report.model import Severity
 from nornir_etcd.report.summary import EXIT_CODES, WORST_FIRST, summary_line
@@ -66,6 +67,8 @@ def _cluster(cluster: ClusterReport, now: datetime) -> Iterator[str]:
     if cluster.owned:
         yield "### Certificates"
         yield _certificates(cluster, now)
+    if cluster.authority:
+        yield text(authority_line(cluster.authority))
 
 
 def _members(members: Iterable[MemberReport]) -> str:

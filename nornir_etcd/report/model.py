@@ -110,6 +110,17 @@ class CertificateReport(_Part):
     served: Annotated[list[int], Field(description="Ports of the member that serve it")] = []
 
 
+class AuthorityReport(_Part):
+    """The CAs of etcd as the controller's folder has them."""
+
+    kind: Annotated[Literal["cluster", "dedicated"], Field(description="Whose CA signs: the cluster's, or etcd's own")]
+    phase: Annotated[
+        Literal["settled", "trust-both", "new-leaves", "drop-old"], Field(description="How far a CA rotation has come")
+    ]
+    signer: Annotated[str, Field(description="Common name of the CA that signs")]
+    trusted: Annotated[list[str], Field(description="Common names of the CAs that are trusted, the former one first")]
+
+
 class MemberReport(_Part):
     """One member of the inventory, also where it could not be reached. An empty string or null: not known."""
 
@@ -166,6 +177,7 @@ class ClusterReport(_Part):
     notes: list[str] = []
     findings: list[Finding] = []
     certificates: Annotated[list[CertificateReport], Field(description="The controller's own, with their CA")] = []
+    authority: Annotated[AuthorityReport | None, Field(description="Null where no CA is known")] = None
     mesh: Annotated[list[Link], Field(description="Peer ports, from the controller and from every member")] = []
     error: Annotated[str, Field(description="Why the cluster's run ended early; empty where it did not")] = ""
 

@@ -147,6 +147,11 @@ class Settings(BaseModel):
     etcd_extra_args: Annotated[dict[str, str], BeforeValidator(values.extra_flags)] = Field(
         {}, description="Further flags of etcd: name without dashes -> value. None that the manifest sets itself."
     )
+    etcd_ca: Annotated[Literal["cluster", "dedicated"], BeforeValidator(values.one_of("cluster", "dedicated"))] = Field(
+        "cluster",
+        description="Which CA etcd trusts: the Kubernetes cluster's (the role's), or one of its own. On a cluster that "
+        "is there, `certs rotate-ca` moves from the one to the other.",
+    )
     etcd_extra_sans: Annotated[tuple[str, ...], BeforeValidator(addresses.subject_alternative_names)] = Field(
         (), description="Further IP addresses and DNS names for the member's certificate."
     )

@@ -81,6 +81,21 @@ def write_pair(certificate: tuple[Path, bytes], key: tuple[Path, bytes]) -> None
         raise _cannot("written", path, error) from error
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Replace a file by one rename.
+
+    Raises:
+        PkiError: where it cannot be written.
+    """
+    try:
+        _stage(path, content)
+        staged(path).replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        staged(path).unlink(missing_ok=True)
+        raise _cannot("written", path, error) from error
+
+
 def staged(path: Path) -> Path:
     """Return where the new content of a file lies until it takes the file's place."""
     return path.with_name(f".{path.name}.new")

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from nornir_etcd.exceptions import PkiError
 from nornir_etcd.pki import certificate as certificates
 from nornir_etcd.pki import keys
+from nornir_etcd.pki import trust as trusts
 from nornir_etcd.pki.authority import Authority, load_authority
+from nornir_etcd.pki.trust import CLUSTER, Trust
 from nornir_etcd.signers import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 CA_CERTIFICATES = ("ca.pem", "ca.crt")  # as cfssl and as kubeadm name it; ours are named as cfssl's
 CA_KEYS = ("ca-key.pem", "ca.key")
+TRUST = "trust.json"
+BUNDLE = "trusted.pem"
 
 # A member called x-key would have its certificate where the key of x is. 64 is what a common name can hold.
 _MEMBER = re.compile(r"(?!.*-key\Z)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -40,9 +44,26 @@ class StoreContent:
     """What a certificate store holds."""
 
     directory: Path
-    ca: Pair
+    ca: Pair  # the one that signs
     leaves: dict[str, Pair]  # by member name
     client: Pair  # the controller's own
+    trust: Trust = field(default_factory=Trust)
+    others: Mapping[str, Pair] = field(default_factory=dict)  # the other CAs by name, those trusted no more included
+
+    @property
+    def trusted(self) -> bytes | None:
+        """The CAs that are trusted, in one PEM; None where there is none yet."""
+        known = {**self.others, self.trust.signer: self.ca}
+        found = [pem for name in self.trust.trusted if (pem := known[name].certificate) is not None]
+        return (
+            b"".join(pem if pem.endswith(b"\n") else pem + b"\n" for pem in found[:-1]) + found[-1] if found else None
+        )
+
+    @property
+    def known(self) -> list[bytes]:
+        """The certificates of all CAs that are there, whether trusted or not any more."""
+        pairs = (self.ca, *self.others.values())
+        return [pair.certificate for pair in pairs if pair.certificate is not None]
 
     def authority(self, *, now: datetime) -> Authority:
         """Return the CA, to issue with. Leaves that are there can be used without it.
@@ -70,8 +91,12 @@ class StoreContent:
 class CertificateStore:
     """The folder of one cluster on the controller.
 
-    It holds `ca.pem` and `ca-key.pem` (or kubeadm's `ca.crt` and `ca.key`), `client.pem` and `client-key.pem`
-    of the controller itself, and `members/NAME.pem` and `members/NAME-key.pem`.
+    It holds `ca.pem` and `ca-key.pem` (or kubeadm's `ca.crt` and `ca.key`) of the Kubernetes cluster's CA, `client.pem`
+    and `client-key.pem` of the controller itself, and `members/NAME.pem` and `members/NAME-key.pem`.
+
+    CAs of etcd's own are `authorities/NAME/ca.pem` and `ca-key.pem`. `trust.json` says which CA signs and which ones
+    are trusted; without it, that is the cluster's. While two are trusted, `trusted.pem` holds both. A CA that is
+    trusted no more stays where it is.
 
     Args:
         directory: the folder; made by the first write.
@@ -80,6 +105,7 @@ class CertificateStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._members = directory / "members"
+        self._authorities = directory / "authorities"
 
     def read(self) -> StoreContent:
         """Return what is there; nothing is made or changed.
@@ -90,23 +116,40 @@ class CertificateStore:
         """
         files.check_folder(self.directory)
         files.check_folder(self._members)
+        trust, authorities = self._read_trust(), self._read_authorities()
+        for name in trust.trusted:
+            if name != CLUSTER and authorities.get(name, Pair()).certificate is None:
+                path = self._authorities / name / CA_CERTIFICATES[0]
+                raise PkiError(f"{path}", wanted="a CA that is trusted", found="none", remedy="put it back there")
         return StoreContent(
             directory=self.directory,
-            ca=self._read_ca(),
+            ca=authorities.pop(trust.signer, Pair()),
             leaves={name: _read_pair(self._members, name) for name in self._names()},
             client=_read_pair(self.directory, "client"),
+            trust=trust,
+            others=authorities,
         )
 
     def own(self, content: StoreContent) -> dict[str, bytes]:
-        """Return the controller's own certificates by path: its client's, and the CA's.
+        """Return the controller's own certificates by path: its client's, and those of the CAs that are trusted.
 
         Args:
             content: what `read` gave.
         """
-        ca = next((name for name in CA_CERTIFICATES if (self.directory / name).is_file()), CA_CERTIFICATES[0])
         client, _ = _paths(self.directory, "client")
-        found = {f"{client}": content.client.certificate, f"{self.directory / ca}": content.ca.certificate}
+        known = {**content.others, content.trust.signer: content.ca}
+        found = {f"{client}": content.client.certificate}
+        found |= {f"{self._ca_path(name)}": known[name].certificate for name in content.trust.trusted}
         return {path: pem for path, pem in found.items() if pem is not None}
+
+    def cacert(self) -> Path:
+        """Return the path of the CAs by which the controller trusts the members, whether it is there or not.
+
+        Raises:
+            PkiError: which ones those are cannot be read.
+        """
+        trusted = self._read_trust().trusted
+        return self._ca_path(trusted[0]) if len(trusted) == 1 else self.directory / BUNDLE
 
     def client_files(self) -> dict[str, str]:
         """Return the paths with which the controller itself asks etcd: cacert, cert and key.
@@ -114,9 +157,8 @@ class CertificateStore:
         Raises:
             PkiError: where one of them is missing.
         """
-        found = [self.directory / name for name in CA_CERTIFICATES if (self.directory / name).is_file()]
-        paths = [*found[:1], *_paths(self.directory, "client")]
-        if not found or not all(path.is_file() for path in paths):
+        paths = [self.cacert(), *_paths(self.directory, "client")]
+        if not all(path.is_file() for path in paths):
             raise PkiError(
                 f"{self.directory}",
                 wanted="a CA and a client certificate of the controller",
@@ -138,7 +180,7 @@ class CertificateStore:
                 raise PkiError(f"{self.directory}", wanted="a folder that can be written", found=f"{nearest}: cannot")
 
     def write_authority(self, authority: Authority) -> None:
-        """Write a new CA. One that is there is never overwritten.
+        """Write a new CA of the cluster. One that is there is never overwritten.
 
         Raises:
             PkiError: where there is a CA already or it cannot be written.
@@ -148,6 +190,42 @@ class CertificateStore:
                 raise PkiError(f"{self.directory}: CA", wanted="none, to write a new one", found="one")
             certificate, key = (self.directory / name for name in (CA_CERTIFICATES[0], CA_KEYS[0]))
             files.write_pair((certificate, authority.pem), (key, keys.dump(authority.key)))
+
+    def add_authority(self, name: str, authority: Authority) -> None:
+        """Write a new CA of etcd's own, and trust it: beside the one that signs, or alone where none is in use yet.
+
+        Args:
+            name: of its folder, in lower-case letters, digits and dashes.
+            authority: the CA.
+
+        Raises:
+            PkiError: there is one of that name, a rotation has been begun already, or it cannot be written.
+        """
+        folder = self._authorities / name
+        with files.writing(self.directory, self._members, self._authorities, folder):
+            content = self.read()
+            if (folder / CA_CERTIFICATES[0]).exists() or content.trust.phase != "settled":
+                raise PkiError(f"{folder}", wanted="none, to write a new CA", found="one, or a rotation under way")
+            certificate, key = (folder / one for one in (CA_CERTIFICATES[0], CA_KEYS[0]))
+            files.write_pair((certificate, authority.pem), (key, keys.dump(authority.key)))
+            in_use = content.client.certificate is not None or content.leaves
+            self._write_trust(content.trust.adding(name) if in_use else Trust(name, (name,)))
+
+    def switch_signer(self) -> None:
+        """Let the new CA of a rotation sign from now on.
+
+        Raises:
+            PkiError: none is trusted beside the one that signs, or it cannot be written.
+        """
+        self._go_on("trust-both", Trust.switched)
+
+    def retire_former(self) -> None:
+        """Trust the former CA of a rotation no more. Its files stay.
+
+        Raises:
+            PkiError: the new one does not sign yet, or it cannot be written.
+        """
+        self._go_on("new-leaves", Trust.retired)
 
     def write_leaf(self, name: str, leaf: Leaf) -> None:
         """Write the certificate and key of a member.
@@ -175,6 +253,40 @@ class CertificateStore:
         with files.writing(self.directory, self._members):
             certificate, key = _paths(folder, name)
             files.write_pair((certificate, leaf.certificate_pem), (key, leaf.key_pem))
+
+    def _go_on(self, phase: trusts.Phase, change: Callable[[Trust], Trust]) -> None:
+        with files.writing(self.directory, self._members):
+            trust = self._read_trust()
+            if trust.phase != phase:
+                raise PkiError(f"{self.directory / TRUST}", wanted=f"the phase {phase}", found=trust.phase)
+            self._write_trust(change(trust))
+
+    def _read_trust(self) -> Trust:
+        path = self.directory / TRUST
+        text = files.read_certificate(path)  # it is as public as those
+        return Trust() if text is None else trusts.load(text, str(path))
+
+    def _write_trust(self, trust: Trust) -> None:
+        """Write which CAs are trusted. The bundle comes first: nobody reads it while one CA is trusted."""
+        if len(trust.trusted) > 1:
+            pems = [files.read_certificate(self._ca_path(name)) or b"" for name in trust.trusted]
+            files.write_file(self.directory / BUNDLE, b"\n".join(pems))
+        files.write_file(self.directory / TRUST, trusts.dump(trust))
+
+    def _read_authorities(self) -> dict[str, Pair]:
+        """Return the CAs by name, the cluster's among them where there is one."""
+        found = {CLUSTER: self._read_ca()}
+        for folder in sorted(self._authorities.glob("*/")):
+            files.check_folder(folder)
+            certificate, key = (folder / one for one in (CA_CERTIFICATES[0], CA_KEYS[0]))
+            found[folder.name] = Pair(files.read_certificate(certificate), files.read_key(key))
+        return found
+
+    def _ca_path(self, name: str) -> Path:
+        if name != CLUSTER:
+            return self._authorities / name / CA_CERTIFICATES[0]
+        paths = [self.directory / one for one in CA_CERTIFICATES]
+        return next((path for path in paths if path.is_file()), paths[0])
 
     def _read_ca(self) -> Pair:
         certificate = self._one_of(CA_CERTIFICATES, files.read_certificate)

@@ -11,14 +11,17 @@ from nornir.core.task import Result
 
 from nornir_etcd.pki.authority import make_authority
 from nornir_etcd.pki.leaf import issue
-from nornir_etcd.plan.certs import controller_request, leaf_request, member_due
+from nornir_etcd.plan.certs import AS_DUE, controller_request, leaf_request, member_due
 from nornir_etcd.signers.local import CertificateStore
 
 if TYPE_CHECKING:
     from nornir.core.task import Task
 
     from nornir_etcd.cluster import Cluster
+    from nornir_etcd.plan.certs import Renewal
 
+ROOM = 40
+"""Letters of a cluster's name that stand in the common name of its CA, which holds 64 (RFC 5280, appendix A.1)."""
 
 _WRITING = threading.Lock()
 """The store takes one writer at a time, and refuses a second one instead of waiting; the hosts' tasks run at once."""
@@ -52,12 +55,46 @@ def issue_client(cluster: Cluster) -> None:
     store.write_client(issue(store.read().authority(now=_now()), controller_request(cluster), now=_now()))
 
 
-def issue_certificate(task: Task, cluster: Cluster, *, dry_run: bool | None = None) -> Result:
+def make_etcd_ca(cluster: Cluster) -> None:
+    """Make a CA of etcd's own: the first one of a cluster that has no certificates yet, else the next of a rotation.
+
+    Raises:
+        PkiError: a rotation is under way already, or the folder cannot be written.
+    """
+    settings, now = cluster.members[0].settings, _now()
+    name = f"etcd-{now:%Y%m%dt%H%M%Sz}"
+    common_name = f"{cluster.name[:ROOM]} {name}"
+    authority = make_authority(common_name, days=settings.etcd_ca_days, now=now, key_type=settings.etcd_key_type)
+    store_of(cluster).add_authority(name, authority)
+
+
+def switch_signer(cluster: Cluster) -> None:
+    """Let the new CA of a rotation sign.
+
+    Raises:
+        PkiError: there is none, or the folder cannot be written.
+    """
+    store_of(cluster).switch_signer()
+
+
+def retire_ca(cluster: Cluster) -> None:
+    """Trust the former CA of a rotation no more; its files stay.
+
+    Raises:
+        PkiError: the new one does not sign yet, or the folder cannot be written.
+    """
+    store_of(cluster).retire_former()
+
+
+def issue_certificate(
+    task: Task, cluster: Cluster, *, renewal: Renewal = AS_DUE, dry_run: bool | None = None
+) -> Result:
     """Issue the host's certificate where it is due. The host itself is not touched.
 
     Args:
         task: Nornir's.
         cluster: the host's cluster.
+        renewal: what is made anew before its time.
         dry_run: overrides Nornir's own.
 
     Returns:
@@ -68,7 +105,7 @@ def issue_certificate(task: Task, cluster: Cluster, *, dry_run: bool | None = No
     """
     store = store_of(cluster)
     member, content = cluster.member(task.host.name), store.read()
-    reason = member_due(member, content, _now())
+    reason = member_due(member, content, _now(), renewal)
     if reason and not task.is_dry_run(dry_run):
         leaf = issue(content.authority(now=_now()), leaf_request(member), now=_now())
         with _WRITING:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from nornir.core.task import Result
 
-from nornir_etcd.exceptions import PkiError, RemoteError
+from nornir_etcd.exceptions import PkiError, RemoteError, StepFailed
 from nornir_etcd.layout import CA, CERTIFICATE, CERTIFICATE_MODE, DIRECTORY_MODE, KEY, KEY_MODE, Layout, layout
-from nornir_etcd.observe import observe_host
+from nornir_etcd.observation import Unknown
+from nornir_etcd.observe import observe_host, served
+from nornir_etcd.pki.certificate import describe
 from nornir_etcd.plan.certs import file_differences
 from nornir_etcd.remote.items import MakeDirectory, MakeLink, SwitchDirectory, WriteFile
 from nornir_etcd.remote.push import push
 from nornir_etcd.tasks.certificates import store_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nornir.core.task import Task
 
     from nornir_etcd.cluster import Cluster, Member
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
     from nornir_etcd.remote.items import Item
     from nornir_etcd.signers.local import StoreContent
 
+SERVED_PAUSE = 0.1
+"""Seconds between looks at the certificate that is served."""
 PUSH_DEADLINE = 30.0
 """Seconds for one push of some 10 KB. A disk that is slower than that is none for etcd, which elects a new leader when
 a write of its log takes a second."""
@@ -50,6 +57,7 @@ def place_files(
 
     Raises:
         PkiError: the controller's folder lacks a file.
+        StepFailed: the member serves, and not the new certificate.
         RemoteError: the host could not be worked on.
     """
     member, content = cluster.member(task.host.name), store_of(cluster).read()
@@ -60,6 +68,7 @@ def place_files(
     if differences and not task.is_dry_run(dry_run):
         items = [*_certificate_files(member, content, host), *(_data_directory(member) if first_start else ())]
         push(task.host, task.nornir.config, items, deadline=PUSH_DEADLINE)
+        _await_served(task, member, content)
     return Result(task.host, changed=bool(differences), diff="".join(f"{line}\n" for line in differences))
 
 
@@ -77,10 +86,39 @@ def host_state(task: Task, cluster: Cluster, observation: ClusterObservation | N
     return host
 
 
+def _await_served(task: Task, member: Member, content: StoreContent) -> None:
+    """See that a member which runs serves its new certificate on both ports: etcd reads it at every handshake.
+
+    Raises:
+        StepFailed: it serves another one.
+    """
+    leaf = content.leaves[member.name].certificate
+    assert leaf is not None  # noqa: S101 - it has just been placed
+    wanted = describe(leaf)
+    ends = time.monotonic() + member.settings.etcd_timeout
+    while wrong := list(_served_otherwise(task, member, wanted.fingerprint)):
+        if time.monotonic() >= ends:
+            raise StepFailed(
+                "the new certificate is not served",
+                host=member.name,
+                wanted=f"serial {wanted.serial} on every port that answers",
+                found=", ".join(wrong),
+                remedy="see which certificate file the container was started with",
+            )
+        time.sleep(SERVED_PAUSE)
+
+
+def _served_otherwise(task: Task, member: Member, fingerprint: str) -> Iterator[str]:
+    for port, pem in served(task.host, member).items():
+        info = None if isinstance(pem, Unknown) else describe(pem)
+        if info is not None and info.fingerprint != fingerprint:
+            yield f"{info.serial} on port {port}"
+
+
 def _certificate_files(member: Member, content: StoreContent, host: HostObservation) -> list[Item]:
     paths: Layout = layout(member.settings)
     leaf = content.leaves.get(member.name)
-    if leaf is None or leaf.certificate is None or leaf.key is None or content.ca.certificate is None:
+    if leaf is None or leaf.certificate is None or leaf.key is None or content.trusted is None:
         raise PkiError(
             f"{content.directory}",
             host=member.name,
@@ -91,15 +129,15 @@ def _certificate_files(member: Member, content: StoreContent, host: HostObservat
     files = (
         (CERTIFICATE, leaf.certificate, CERTIFICATE_MODE),
         (KEY, leaf.key, KEY_MODE),
-        (CA, content.ca.certificate, CERTIFICATE_MODE),
+        (CA, content.trusted, CERTIFICATE_MODE),
     )
     items: list[Item] = [
         MakeDirectory(paths.etcd, DIRECTORY_MODE),
         SwitchDirectory(paths.etcd, files),
     ]
     ca = host.files.get(paths.ca)
-    if ca is not None and ca.kind == "absent":
-        items.append(WriteFile(paths.ca, content.ca.certificate, CERTIFICATE_MODE))
+    if member.settings.etcd_ca == "cluster" and ca is not None and ca.kind == "absent":
+        items.append(WriteFile(paths.ca, content.trusted, CERTIFICATE_MODE))
     links = (MakeLink(path, target, replace_file=True) for path, target in paths.links.items())
     return [*items, *links]
 

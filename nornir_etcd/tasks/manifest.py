@@ -9,9 +9,10 @@ from nornir.core.task import Result
 from nornir_jinja2.plugins.tasks import template_string
 
 from nornir_etcd.layout import MANIFEST_MODE, layout
-from nornir_etcd.manifest import context, environment, manifest_diff, require_guard
+from nornir_etcd.manifest import context, environment, manifest_diff, require_safeguards
 from nornir_etcd.remote.items import MakeDirectory, WriteFile
 from nornir_etcd.remote.push import push
+from nornir_etcd.tasks.certificates import store_of
 from nornir_etcd.tasks.files import PUSH_DEADLINE, host_state
 from nornir_etcd.workspace import manifest_template
 
@@ -41,20 +42,22 @@ def write_manifest(
 
     Raises:
         InventoryError: the manifest cannot be rendered.
+        PkiError: the controller's folder cannot be read.
         RemoteError: the host could not be worked on.
     """
     member = cluster.member(task.host.name)
     paths = layout(member.settings)
+    trusted = store_of(cluster).read().trusted
     rendered = task.run(
         task=template_string,
         name=f"Render {paths.manifest}",
         severity_level=logging.DEBUG,
         template=manifest_template(),
         jinja_env=environment(),
-        **context(member, cluster),
+        **context(member, cluster, trusted=trusted),
     )
     text: str = rendered[0].result
-    require_guard(text, member)
+    require_safeguards(text, member, trusted)
     diff = manifest_diff(host_state(task, cluster, observation).texts.get(paths.manifest), text, paths.manifest)
     if diff and not task.is_dry_run(dry_run):
         items: list[Item] = [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nornir.core.task import Result
 
+from nornir_etcd.plan.certs import AS_DUE
 from nornir_etcd.tasks.certificates import issue_certificate
 from nornir_etcd.tasks.container import await_member, pull_image
 from nornir_etcd.tasks.files import place_files
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
     from nornir_etcd.cluster import Cluster
     from nornir_etcd.observation import ClusterObservation
+    from nornir_etcd.plan.certs import Renewal
     from nornir_etcd.plan.step import Action
+
+
+CHANGES_NO_HOST: tuple[Action, ...] = ("issue-certificate", "await-member", "await-restart")
+"""Actions by which no host is changed."""
 
 
 def start_member(task: Task, cluster: Cluster, observation: ClusterObservation) -> Result:
@@ -39,7 +45,14 @@ def start_member(task: Task, cluster: Cluster, observation: ClusterObservation) 
     return Result(task.host, changed=written[0].changed, diff=written[0].diff)
 
 
-def carry_out(task: Task, cluster: Cluster, observation: ClusterObservation, actions: Mapping[str, Action]) -> Result:
+def carry_out(
+    task: Task,
+    cluster: Cluster,
+    observation: ClusterObservation,
+    actions: Mapping[str, Action],
+    *,
+    renewal: Renewal = AS_DUE,
+) -> Result:
     """Carry out the host's step of a wave: all hosts of a wave at once, whatever each has to do.
 
     Args:
@@ -47,6 +60,7 @@ def carry_out(task: Task, cluster: Cluster, observation: ClusterObservation, act
         cluster: the host's cluster.
         observation: what is known of the hosts.
         actions: by host name.
+        renewal: which certificates are made anew before their time.
 
     Returns:
         As result the seconds it took.
@@ -54,7 +68,7 @@ def carry_out(task: Task, cluster: Cluster, observation: ClusterObservation, act
     started = time.monotonic()
     action = actions[task.host.name]
     if action == "issue-certificate":
-        done = task.run(task=issue_certificate, cluster=cluster)
+        done = task.run(task=issue_certificate, cluster=cluster, renewal=renewal)
     elif action == "pull-image":
         done = task.run(task=pull_image, cluster=cluster)
     elif action in ("place-files", "prepare-member"):
@@ -62,7 +76,13 @@ def carry_out(task: Task, cluster: Cluster, observation: ClusterObservation, act
         done = task.run(task=place_files, cluster=cluster, observation=observation, first_start=first_start)
     elif action == "await-member":
         done = task.run(task=await_member, cluster=cluster)
+    elif action == "await-restart":
+        done = task.run(task=await_member, cluster=cluster, observation=observation, restarted=True)
     else:
         done = task.run(task=start_member, cluster=cluster, observation=observation)
-    on_host = action not in ("issue-certificate", "await-member")
-    return Result(task.host, changed=on_host and done[0].changed, diff=done[0].diff, result=time.monotonic() - started)
+    return Result(
+        task.host,
+        changed=action not in CHANGES_NO_HOST and done[0].changed,
+        diff=done[0].diff,
+        result=time.monotonic() - started,
+    )

@@ -17,22 +17,31 @@ from nornir_etcd.plan.quorum import refusal
 from nornir_etcd.plan.state import cluster_state
 from nornir_etcd.report.model import StepReport, StepStatus
 from nornir_etcd.tasks import container_log
-from nornir_etcd.tasks.certificates import issue_client, make_ca
-from nornir_etcd.tasks.member import carry_out
+from nornir_etcd.tasks.certificates import issue_client, make_ca, make_etcd_ca, retire_ca, switch_signer
+from nornir_etcd.tasks.member import CHANGES_NO_HOST, carry_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from nornir.core import Nornir
     from nornir.core.task import MultiResult, Result, Task
 
-    from nornir_etcd.cluster import Cluster
     from nornir_etcd.events import Announcer
     from nornir_etcd.observation import ClusterObservation
     from nornir_etcd.plan.planner import Desired
-    from nornir_etcd.plan.step import Plan, Step
+    from nornir_etcd.plan.step import Action, Plan, Step
 
-STARTS = ("start-member", "await-member", "replace-manifest")
+STARTS = ("start-member", "await-member", "await-restart", "replace-manifest")
+
+ON_CONTROLLER: Mapping[Action, Callable[[Desired], None]] = {
+    "make-ca": lambda desired: make_ca(desired.cluster),
+    "make-etcd-ca": lambda desired: make_etcd_ca(desired.cluster),
+    "add-ca": lambda desired: make_etcd_ca(desired.cluster),
+    "switch-signer": lambda desired: switch_signer(desired.cluster),
+    "retire-ca": lambda desired: retire_ca(desired.cluster),
+    "issue-client": lambda desired: issue_client(desired.cluster),
+}
+"""What is done on the controller itself, by action."""
 
 
 @dataclass
@@ -125,7 +134,7 @@ def _issue(nr: Nornir, desired: Desired, step: Step) -> StepReport:
     began = datetime.now(tz=timezone.utc)
     started = time.monotonic()
     try:
-        (make_ca if step.action == "make-ca" else issue_client)(desired.cluster)
+        ON_CONTROLLER[step.action](desired)
     except NornirEtcdError as error:
         seconds = time.monotonic() - started
         return step_report(step, status=StepStatus.FAILED, error=str(error), started_at=began, seconds=seconds)
@@ -148,7 +157,7 @@ def _on_hosts(  # noqa: PLR0913, PLR0917 - a wave, and what is known of its clus
     chosen = nr.filter(filter_func=lambda host: host.name in steps)
     times = {name: _Times() for name in steps}
     results = chosen.run(
-        task=_announced, cluster=desired.cluster, observation=observation, steps=steps, announce=announce, times=times
+        task=_announced, desired=desired, observation=observation, steps=steps, announce=announce, times=times
     )
     failed = {name: failure(name, multi) for name, multi in results.items() if multi.failed}
     logs = _logs(chosen, desired, (step.host for step in wave if step.host in failed and step.action in STARTS))
@@ -162,7 +171,7 @@ def _on_hosts(  # noqa: PLR0913, PLR0917 - a wave, and what is known of its clus
                 applied.images[name] = results[name][1].result  # of the task pull_image itself
         took = {"started_at": times[name].began, "seconds": times[name].seconds}
         applied.steps.append(step_report(step, **({"diff": _diff(results[name])} | took | became)))
-        if step.action not in ("issue-certificate", "await-member"):
+        if step.action not in CHANGES_NO_HOST:
             applied.changed.add(name)
 
 
@@ -176,7 +185,7 @@ class _Times:
 
 def _announced(  # noqa: PLR0913, PLR0917 - a step, and what is known of its cluster
     task: Task,
-    cluster: Cluster,
+    desired: Desired,
     observation: ClusterObservation,
     steps: Mapping[str, Step],
     announce: Announcer,
@@ -189,7 +198,7 @@ def _announced(  # noqa: PLR0913, PLR0917 - a step, and what is known of its clu
     started = time.monotonic()
     status = StepStatus.FAILED
     try:
-        done = carry_out(task, cluster, observation, {step.host: step.action})
+        done = carry_out(task, desired.cluster, observation, {step.host: step.action}, renewal=desired.renewal)
         status = StepStatus.DONE
     finally:
         times[step.host].seconds = time.monotonic() - started

@@ -12,9 +12,9 @@ from nornir.init_nornir import load_inventory
 
 from nornir_etcd.cluster import endpoint_cluster, load_clusters
 from nornir_etcd.connections.etcd import CONNECTION_NAME
-from nornir_etcd.exceptions import InventoryError
+from nornir_etcd.exceptions import InventoryError, PkiError
 from nornir_etcd.settings import HostVariables
-from nornir_etcd.signers.local import CA_CERTIFICATES
+from nornir_etcd.tasks.certificates import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -114,15 +114,16 @@ def clusters_in(
     return tuple(replace(cluster, ca=_trusted_ca(inventory, cluster)) for cluster in clusters), warnings
 
 
+def named_ca(inventory: Inventory, cluster: Cluster) -> Path | None:
+    """Return the file of CAs that the inventory names for the controller to trust the members by, if it names one."""
+    extras = inventory.hosts[cluster.members[0].name].get_connection_parameters(CONNECTION_NAME).extras or {}
+    return Path(str(extras["cacert"])).expanduser() if "cacert" in extras else None
+
+
 def _trusted_ca(inventory: Inventory, cluster: Cluster) -> bytes | None:
-    """Return the CA by which the controller trusts the members. What is wrong with it is told by who connects."""
-    first = cluster.members[0]
-    named = (inventory.hosts[first.name].get_connection_parameters(CONNECTION_NAME).extras or {}).get("cacert")
-    folder = Path(first.settings.generate_certs_dir)
-    paths = [folder / name for name in CA_CERTIFICATES] if named is None else [Path(str(named)).expanduser()]
-    for path in paths:
-        with suppress(OSError):
-            return path.read_bytes()
+    """Return the CAs by which the controller trusts the members. What is wrong with them is told by who connects."""
+    with suppress(OSError, PkiError):
+        return (named_ca(inventory, cluster) or store_of(cluster).cacert()).read_bytes()
     return None
 
 

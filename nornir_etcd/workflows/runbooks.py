@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from nornir_etcd.checks import SUBJECTS, VERIFY_KINDS, authorities, certificates
 from nornir_etcd.checks.selection import select
+from nornir_etcd.plan.certs import Renewal
+from nornir_etcd.plan.rotation import Rotation
 from nornir_etcd.workflows.walk import Runbook, walk
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from nornir_etcd.report.model import Report
 
 CERTS = Runbook("certs", frozenset({"certificates"}), (certificates.check,), deep=False)
+CERTS_RENEW = Runbook("certs renew", CERTS.allowed, CERTS.checks, deep=False)
+CERTS_ROTATE_CA = Runbook(
+    "certs rotate-ca", frozenset({"certificates", "manifests", "authority"}), CERTS.checks, deep=False, rounds=12
+)
 CERTS_STATUS = Runbook("certs status", frozenset(), (certificates.check, authorities.check), deep=False)
 DEPLOY = Runbook("deploy", frozenset({"certificates", "manifests"}), SUBJECTS)
 VERIFY = Runbook("verify", frozenset(), SUBJECTS)
@@ -47,6 +53,87 @@ def certs(
         InventoryError: with every fault of the inventory.
     """
     return walk(CERTS, nr, hosts=hosts, overrides=overrides, dry_run=dry_run, events=events)
+
+
+def certs_renew(  # noqa: PLR0913 - one keyword for each option
+    nr: Nornir,
+    *,
+    hosts: Collection[str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    dry_run: bool | None = None,
+    within: int | None = None,
+    force: bool = False,
+    events: Events | None = None,
+) -> Report:
+    """Make certificates anew before their time, place them, and see them served. No member is restarted.
+
+    etcd reads its certificate at every handshake (https://etcd.io/docs/v3.5/op-guide/security/), so that a member
+    serves the new one at once. On a cluster that answers one member follows the other.
+
+    Args:
+        nr: Nornir with the inventory.
+        hosts: the hosts that may change; all of the inventory where it is None.
+        overrides: variables set above the inventory.
+        dry_run: plan only; Nornir's own setting where it is None.
+        within: days left below which a certificate is renewed; etcd_renew_days where it is None.
+        force: renew every certificate.
+        events: told of every boundary that the run passes; `nornir_etcd.events.EventFile` is one.
+
+    Returns:
+        The report. What went wrong on hosts stands in it and is not raised.
+
+    Raises:
+        InventoryError: with every fault of the inventory.
+    """
+    renewal = Renewal(within=within, force=force)
+    return walk(CERTS_RENEW, nr, hosts=hosts, overrides=overrides, dry_run=dry_run, events=events, renewal=renewal)
+
+
+def certs_rotate_ca(  # noqa: PLR0913 - one keyword for each option
+    nr: Nornir,
+    *,
+    hosts: Collection[str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    dry_run: bool | None = None,
+    accept_downtime: bool = False,
+    clients_trust_new: bool = False,
+    clients_use_new: bool = False,
+    force: bool = False,
+    events: Events | None = None,
+) -> Report:
+    """Give etcd a new CA of its own, in three phases, with a quorum throughout.
+
+    Both CAs are trusted, with a rolling restart; then certificates of the new one are served; then the former one is
+    trusted no more, with another rolling restart. A run that was ended goes on where the hosts show that it was. Before
+    the second and the third phase it stops and says what clients need, until one says that they have it.
+
+    Args:
+        nr: Nornir with the inventory.
+        hosts: clusters without any of these hosts are left out; a CA is rotated on all members of a cluster.
+        overrides: variables set above the inventory.
+        dry_run: plan the next phase only; Nornir's own setting where it is None.
+        accept_downtime: a cluster of one member may be stopped.
+        clients_trust_new: all clients of etcd trust both CAs.
+        clients_use_new: all clients of etcd have certificates of the new CA.
+        force: replace a CA that was made within the last 24 hours.
+        events: told of every boundary that the run passes; `nornir_etcd.events.EventFile` is one.
+
+    Returns:
+        The report. What went wrong on hosts stands in it and is not raised.
+
+    Raises:
+        InventoryError: with every fault of the inventory.
+    """
+    return walk(
+        CERTS_ROTATE_CA,
+        nr,
+        hosts=hosts,
+        overrides=overrides,
+        dry_run=dry_run,
+        accept_downtime=accept_downtime,
+        events=events,
+        rotation=Rotation(clients_trust_new=clients_trust_new, clients_use_new=clients_use_new, force=force),
+    )
 
 
 def certs_status(

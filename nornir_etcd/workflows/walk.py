@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -19,16 +19,20 @@ from nornir_etcd.checks.evidence import Evidence, evidence
 from nornir_etcd.checks.selection import EVERYTHING, Selection
 from nornir_etcd.events import Announcer
 from nornir_etcd.exceptions import NornirEtcdError
+from nornir_etcd.layout import layout
 from nornir_etcd.manifest import render
 from nornir_etcd.observe import observe
+from nornir_etcd.plan.certs import AS_DUE, Renewal
 from nornir_etcd.plan.planner import Desired, Difference, plan
+from nornir_etcd.plan.rotation import Rotation
 from nornir_etcd.plan.step import Plan
+from nornir_etcd.report.authority import authority_report
 from nornir_etcd.report.members import controller_certificates, member_reports, road_notes
 from nornir_etcd.report.mesh import mesh
 from nornir_etcd.report.model import ClusterReport, Outcome, Report
 from nornir_etcd.tasks.certificates import store_of
 from nornir_etcd.workflows.apply import Applied, apply, step_report
-from nornir_etcd.workflows.inventory import check_selection, clusters_in, whole_inventory
+from nornir_etcd.workflows.inventory import check_selection, clusters_in, named_ca, whole_inventory
 from nornir_etcd.workspace import manifest_template
 
 if TYPE_CHECKING:
@@ -46,10 +50,6 @@ MAX_SESSIONS = 50
 """SSH sessions at once, over all clusters together (measured: 30 hosts take 0.42 s with 20, 0.37 s with 50)."""
 
 
-MAX_ROUNDS = 3
-"""Plans in one run: a second one follows where the first can only mend what hides the cluster from the controller."""
-
-
 @dataclass(frozen=True)
 class Runbook:
     """The differences that a run may act on, and the checks that end it.
@@ -59,12 +59,15 @@ class Runbook:
         allowed: what it may act on; verify on nothing.
         checks: what it verifies at its end.
         deep: whether these want all that hosts and members tell.
+        rounds: plans in one run. A second one follows where the first can only mend what hides the cluster from the
+            controller, or where it was one phase of several.
     """
 
     name: str
     allowed: frozenset[Difference]
     checks: tuple[Callable[[Evidence], Iterable[Finding]], ...]
     deep: bool = True
+    rounds: int = 3
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class _Run:
     events: Events | None
     selection: Selection
     ssh: bool
+    renewal: Renewal
+    rotation: Rotation
 
     def announcer(self, cluster: Cluster) -> Announcer:
         return Announcer(self.events, self.runbook.name, cluster.name)
@@ -95,6 +100,8 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
     events: Events | None = None,
     selection: Selection = EVERYTHING,
     ssh: bool = True,
+    renewal: Renewal = AS_DUE,
+    rotation: Rotation | None = None,
 ) -> Report:
     """Walk every cluster that has one of the selected hosts.
 
@@ -110,6 +117,8 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         events: told of every boundary that the run passes.
         selection: the findings that are asked for.
         ssh: whether the hosts are asked; only where nothing may change.
+        renewal: which certificates are made anew before their time.
+        rotation: what the operator has said of a CA rotation.
 
     Raises:
         InventoryError: with every fault of the inventory; nothing has been touched.
@@ -129,6 +138,8 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         events=events,
         selection=selection,
         ssh=ssh,
+        renewal=renewal,
+        rotation=rotation or Rotation(),
     )
     announce = Announcer(events, runbook.name)
     announce("run-started")
@@ -201,15 +212,13 @@ def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
     announce = run.announcer(cluster)
     store = store_of(cluster)
     content = store.read()
-    now = datetime.now(tz=timezone.utc)
-    manifests = {member.name: render(member, cluster, template=run.template) for member in cluster.members}
-    desired = Desired(cluster, manifests, run.scope, run.runbook.allowed, now, run.accept_downtime)
+    desired = _desired(cluster, run, content)
     # What is found at first is what is verified, where nothing is to be changed. A dry run verifies nothing.
     deep = run.runbook.deep and not (run.dry_run and run.runbook.allowed)
     observation = observe(nr, cluster, surroundings=True, deep=deep, ssh=run.ssh and cluster.declared)
     announce("observed")
     applied = Applied()
-    for _ in range(MAX_ROUNDS):
+    for _ in range(run.runbook.rounds):
         planned, found = _preflight(desired, observation, plan(desired, observation, content))
         announce("planned", status="refused" if planned.refusals else "")
         if run.dry_run and run.runbook.allowed:
@@ -220,14 +229,61 @@ def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
             # No further round trip to a host: the one that looks again reads all that is to be verified.
             surroundings = planned.again or run.runbook.deep
             content, observation = store.read(), observe(nr, cluster, surroundings=surroundings, deep=run.runbook.deep)
+            desired = _desired(cluster, run, content)
             announce("observed")
         if not planned.again or applied.failed:
             break
     issued = {name: pair.certificate for name, pair in content.leaves.items() if pair.certificate is not None}
-    seen = evidence(cluster, observation, issued, datetime.now(tz=timezone.utc), manifests)
+    trusting = _trusting(nr, cluster, content)
+    wanted = _manifests(cluster, run, content, observation)
+    seen = evidence(trusting, observation, issued, datetime.now(tz=timezone.utc), wanted)
     findings = [finding for check in run.runbook.checks for finding in check(seen)]
     announce("verified")
     return _report(cluster, run, content, planned, applied, observation, [*found, *findings])
+
+
+def _desired(cluster: Cluster, run: _Run, content: StoreContent) -> Desired:
+    """Return what is wanted now: whom members trust and who signs stands in the controller's folder."""
+    return Desired(
+        cluster,
+        _manifests(cluster, run, content),
+        run.scope,
+        run.runbook.allowed,
+        datetime.now(tz=timezone.utc),
+        run.accept_downtime,
+        run.renewal,
+        run.rotation,
+    )
+
+
+def _manifests(
+    cluster: Cluster, run: _Run, content: StoreContent, observation: ClusterObservation | None = None
+) -> dict[str, str]:
+    """Return the manifest of every member.
+
+    Where the controller has no CA, as a machine that only verifies, the members' own is taken for the wanted one.
+    """
+    texts = {} if observation is None else {name: host.texts for name, host in observation.hosts.items()}
+    return {
+        member.name: render(
+            member,
+            cluster,
+            template=run.template,
+            trusted=content.trusted or _encoded(texts.get(member.name, {}).get(layout(member.settings).trusted_ca)),
+        )
+        for member in cluster.members
+    }
+
+
+def _encoded(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()
+
+
+def _trusting(nr: Nornir, cluster: Cluster, content: StoreContent) -> Cluster:
+    """Return the cluster with the CAs by which the controller trusts its members by now."""
+    if not cluster.declared or content.trusted is None or named_ca(nr.inventory, cluster):
+        return cluster
+    return replace(cluster, ca=content.trusted)
 
 
 def _preflight(desired: Desired, observation: ClusterObservation, planned: Plan) -> tuple[Plan, list[Finding]]:
@@ -254,6 +310,7 @@ def _report(  # noqa: PLR0913, PLR0917 - what a cluster's report is made of
     return ClusterReport(
         name=cluster.name,
         outcome=_outcome(run, planned, applied),
+        authority=authority_report(cluster, content, observation),
         certificates=controller_certificates(store_of(cluster).own(content)) if cluster.declared else [],
         members=member_reports(cluster, observation, changed=applied.changed, now=now),
         plan=applied.steps,
@@ -278,10 +335,10 @@ def _left_out(selection: Selection) -> Iterator[str]:
 
 
 def _outcome(run: _Run, planned: Plan, applied: Applied) -> Outcome:
+    if applied.failed or (planned.refusals and applied.steps):
+        return Outcome.FAILED
     if planned.refusals:
         return Outcome.REFUSED
-    if applied.failed:
-        return Outcome.FAILED
     if not run.runbook.allowed:
         return Outcome.CHECKED
     if not applied.steps:

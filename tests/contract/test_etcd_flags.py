@@ -141,7 +141,7 @@ def _cluster(root: Path, version: versions.Version, addresses: tuple[str, ...]) 
 
 def _rendered_flags(cluster: Cluster) -> dict[str, str]:
     template = find_template(TEMPLATE, ()).read_text(encoding="utf-8")
-    return command_flags(render(cluster.members[0], cluster, template=template))
+    return command_flags(render(cluster.members[0], cluster, template=template, trusted=b"a CA"))
 
 
 def _free_port() -> int:

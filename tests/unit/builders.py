@@ -42,9 +42,12 @@ from nornir_etcd.observation import (
 )
 from nornir_etcd.pki.authority import Authority, make_authority
 from nornir_etcd.pki.leaf import LeafRequest, issue
-from nornir_etcd.plan.certs import controller_request, leaf_request
+from nornir_etcd.pki.trust import CLUSTER, Trust
+from nornir_etcd.plan.certs import AS_DUE, Renewal, controller_request, leaf_request
 from nornir_etcd.plan.identity import bootstrap_ids, hexadecimal
 from nornir_etcd.plan.planner import Desired, Difference, plan
+from nornir_etcd.plan.rotation import UNSAID, Rotation
+from nornir_etcd.plan.step import AUTHORITY_ACTIONS
 from nornir_etcd.settings import HostVariables
 from nornir_etcd.signers.local import Pair, StoreContent
 
@@ -77,13 +80,21 @@ def make_cluster(size: int = 3, **data: Any) -> Cluster:
 def manifests(size: int = 3, **data: Any) -> dict[str, str]:
     """Return the manifests that such a cluster wants, by host."""
     cluster = make_cluster(size, **data)
-    return {member.name: render(member, cluster, template=TEMPLATE) for member in cluster.members}
+    return {
+        member.name: render(member, cluster, template=TEMPLATE, trusted=authority().pem) for member in cluster.members
+    }
 
 
 @cache
 def authority() -> Authority:
     """Return the CA of all clusters here."""
     return make_authority("example CA", now=NOW - timedelta(days=730))
+
+
+@cache
+def more_authorities() -> tuple[Authority, ...]:
+    """Return CAs of etcd's own, for rotations: each was made just now."""
+    return tuple(make_authority(f"etcd CA {number}", now=NOW) for number in range(3))
 
 
 def pair(by: Authority, request: LeafRequest, now: datetime = NOW) -> Pair:
@@ -114,6 +125,8 @@ class Node:
     data: Maybe[DataDirectory] = ABSENT
     manifest: str | None = None
     manifest_age: float = 86400.0  # seconds
+    late: float = 0.0  # seconds that the container is younger than the manifest; below 0: the kubelet has not acted yet
+    trusts: bytes | None = None  # the CAs that the running member has read at its start
     placed: tuple[Pair, bytes] | None = None  # certificate and key, CA: what {ca_dir}/etcd holds
     ca: bytes | None = None  # {ca_dir}/ca.pem
     images: Maybe[frozenset[str]] = frozenset()
@@ -173,13 +186,19 @@ class Node:
         }
         return {path: content.decode() for path, content in found.items() if content is not None}
 
+    @property
+    def container_age(self) -> float:
+        """How many seconds ago the container was made."""
+        return self.manifest_age - self.late
+
     def containers(self) -> tuple[Container, ...]:
         """Return the container that runs, or the one that does not."""
         if self.manifest is None:
             return ()
         state = "CONTAINER_RUNNING" if self.up else "CONTAINER_EXITED"
         image = f"sha256:{self.member.settings.etcd_image}"
-        return (Container(f"{self.name}-{self.restarts}", state, f"etcd-{self.name}", 0, image, 1),)
+        made = NOW.timestamp() - self.container_age
+        return (Container(f"{self.name}-{self.restarts}", state, f"etcd-{self.name}", 0, image, int(made * 1e9)),)
 
     def surroundings(self, peers: Mapping[str, Literal["open", "refused", "silent"]]) -> Surroundings:
         """Return what a host offers on which nothing is wrong; `peers` by address."""
@@ -280,10 +299,12 @@ class World:
         *,
         allowed: frozenset[Difference] = DEPLOY,
         accept_downtime: bool = False,
+        renewal: Renewal = AS_DUE,
+        rotation: Rotation = UNSAID,
     ) -> Plan:
         """Return the plan, held to what holds for every plan."""
         scoped = self.names if scope is None else frozenset(scope)
-        desired = Desired(self.cluster, self.wanted, scoped, allowed, NOW, accept_downtime)
+        desired = Desired(self.cluster, self.wanted, scoped, allowed, NOW, accept_downtime, renewal, rotation)
         planned = plan(desired, self.seen or self.observe(), self.store)
         assert not (planned.refusals and planned.steps)
         assert all("\n" not in reason for reason in planned.refusals)
@@ -304,7 +325,7 @@ class World:
             for step in wave:
                 self.carry_out_step(step)
             for step in wave:
-                if step.action in {"start-member", "await-member", "replace-manifest"}:
+                if step.action in {"start-member", "await-member", "await-restart", "replace-manifest"}:
                     assert self.nodes[step.host].up, step
                     assert self.has_quorum, f"{step.id}: nobody answers a linearizable read"
                     self.nodes[step.host].published = True
@@ -312,32 +333,59 @@ class World:
     def carry_out_step(self, step: Step) -> None:
         """Change the world as one step would; starting members are not waited for."""
         self.done.append(step)
-        if step.action == "make-ca":
-            self.store = replace(self.store, ca=Pair(authority().pem, b"key"))
+        if step.action in AUTHORITY_ACTIONS:
+            self._change_ca(step)
         elif step.action == "issue-client":
-            self.store = replace(self.store, client=pair(authority(), controller_request(self.cluster)))
+            self.store = replace(self.store, client=pair(self.signer, controller_request(self.cluster)))
         elif step.action == "issue-certificate":
-            leaf = pair(authority(), leaf_request(self.nodes[step.host].member))
+            leaf = pair(self.signer, leaf_request(self.nodes[step.host].member))
             self.store = replace(self.store, leaves=self.store.leaves | {step.host: leaf})
         else:
             self._on_host(self.nodes[step.host], step)
+
+    @property
+    def signer(self) -> Authority:
+        """The CA that signs."""
+        return next(one for one in (authority(), *more_authorities()) if one.pem == self.store.ca.certificate)
+
+    def _change_ca(self, step: Step) -> None:
+        """Change the controller's folder as the step would, and so the manifests that are wanted."""
+        store = self.store
+        trust, known = store.trust, {**store.others, store.trust.signer: store.ca}
+        if step.action in {"make-etcd-ca", "add-ca"}:
+            name = f"etcd-{len(known)}"
+            known[name] = Pair(more_authorities()[len(known) - 1].pem, b"key")
+            trust = Trust(name, (name,)) if step.action == "make-etcd-ca" else trust.adding(name)
+        elif step.action == "make-ca":
+            known[CLUSTER] = Pair(authority().pem, b"key")
+        else:
+            trust = trust.switched() if step.action == "switch-signer" else trust.retired()
+        ca = known.pop(trust.signer)
+        self.store = replace(store, trust=trust, ca=ca, others=known)
+        self.wanted = {
+            member.name: render(member, self.cluster, template=TEMPLATE, trusted=self.store.trusted)
+            for member in self.cluster.members
+        }
 
     def _on_host(self, node: Node, step: Step) -> None:
         if step.action == "pull-image":
             assert not isinstance(node.images, Unknown)
             node.images |= {node.member.settings.etcd_image}
         elif step.action in {"place-files", "prepare-member"}:
-            assert self.store.ca.certificate is not None
-            node.placed = (self.store.leaves[node.name], self.store.ca.certificate)
-            node.ca = node.ca or self.store.ca.certificate
+            assert self.store.trusted is not None
+            node.placed = (self.store.leaves[node.name], self.store.trusted)
+            if node.member.settings.etcd_ca == "cluster":
+                node.ca = node.ca or self.store.trusted
             if step.action == "prepare-member":
                 assert node.data in {ABSENT, EMPTY}, "only an absent or empty directory is prepared"
                 node.data = GUARD
         else:
-            if step.action != "await-member":
+            if step.action not in {"await-member", "await-restart"}:
                 assert step.diff
-                node.manifest, node.manifest_age = self.wanted[node.name], 0.0
+                node.manifest, node.manifest_age, node.late = self.wanted[node.name], 0.0, 0.0
                 node.restarts += 1
+            if step.action == "await-restart":
+                node.late, node.restarts = 0.0, node.restarts + 1
             self.start(node)
 
     def start(self, node: Node) -> None:
@@ -350,6 +398,7 @@ class World:
         if node.data.state == "guard":
             node.data = node.bootstrapped(self.cluster)
         node.up = True
+        node.trusts = node.placed[1]
 
     def _host(self, node: Node) -> HostObservation:
         if node.error is not None:
@@ -422,6 +471,7 @@ def deployed(size: int = 3, **data: Any) -> World:
         node.manifest = world.wanted[node.name]
         node.data = node.bootstrapped(world.cluster)
         node.up = node.published = True
+        node.trusts = world.store.ca.certificate
     return world
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ def cluster(*addresses: str, **changed: object) -> Cluster:
 
 def text_of(of: Cluster, **how: Any) -> str:
     """Return the manifest of a cluster's first member."""
-    return render(of.members[0], of, **{"template": SHIPPED} | how)
+    return render(of.members[0], of, **{"template": SHIPPED, "trusted": b"a CA"} | how)
 
 
 def pod_of(of: Cluster, **how: Any) -> dict[str, Any]:
@@ -92,7 +93,10 @@ def test_the_pod_is_what_kubeadm_writes_or_better() -> None:
         "name": "etcd",
         "namespace": "kube-system",
         "labels": {"component": "etcd", "tier": "control-plane"},
-        "annotations": {"kubeadm.kubernetes.io/etcd.advertise-client-urls": "https://192.0.2.11:2379"},
+        "annotations": {
+            "kubeadm.kubernetes.io/etcd.advertise-client-urls": "https://192.0.2.11:2379",
+            "nornir-etcd/trusted-ca": hashlib.sha256(b"a CA").hexdigest(),
+        },
     }
     assert spec["hostNetwork"] is True
     assert (spec["priority"], spec["priorityClassName"]) == (2000001000, "system-node-critical")
@@ -300,7 +304,7 @@ def test_a_broken_template_is_refused_in_one_line(template: str, complaint: str)
 def test_a_nornir_task_renders_the_same_with_environment_and_context() -> None:
     of = cluster()
     template = environment().from_string(SHIPPED)
-    assert template.render(host=object(), **context(of.members[0], of)) == text_of(of)
+    assert template.render(host=object(), **context(of.members[0], of, trusted=b"a CA")) == text_of(of)
     assert isinstance(environment(), jinja2.Environment)
 
 

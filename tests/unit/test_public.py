@@ -73,6 +73,8 @@ def test_the_package_holds_to_what_it_promises() -> None:
         "Report",
         "WholeInventory",
         "certs",
+        "certs_renew",
+        "certs_rotate_ca",
         "certs_status",
         "clusters_in",
         "deploy",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from nornir_etcd.checks.kinds import HOST, Kind
 from nornir_etcd.checks.preflight import clock, host, image, kubelet, network
+from nornir_etcd.plan.step import CONTROLLER_ACTIONS
 from nornir_etcd.report.model import Severity
 
 if TYPE_CHECKING:
@@ -58,9 +59,6 @@ KINDS = (
 )
 """All are made before something is changed, and only of hosts that the plan works on."""
 
-_CONTROLLER = ("make-ca", "issue-client", "issue-certificate")
-"""Actions that touch no host."""
-
 
 @dataclass(frozen=True)
 class Concern:
@@ -74,8 +72,8 @@ def concern(desired: Desired, plan: Plan) -> Concern:
     """Return what the plan does to hosts; where it is refused, what it might have done."""
     if plan.refusals:
         return Concern(desired.scope, desired.scope if "manifests" in desired.allowed else frozenset())
-    written = frozenset(step.host for step in plan.steps if step.action not in _CONTROLLER)
-    started = frozenset(step.host for step in plan.steps if step.action not in (*_CONTROLLER, "place-files"))
+    written = frozenset(step.host for step in plan.steps if step.action not in CONTROLLER_ACTIONS)
+    started = frozenset(step.host for step in plan.steps if step.action not in (*CONTROLLER_ACTIONS, "place-files"))
     return Concern(written, started)
 
 

@@ -12,7 +12,7 @@ from nornir_etcd.checks.drift import BACKUP, check
 from nornir_etcd.checks.evidence import evidence
 from nornir_etcd.manifest import render
 from nornir_etcd.observation import FileState, Manifests, Surroundings, Unknown
-from tests.unit.builders import NOW, TEMPLATE, World, deployed, differ, make_cluster
+from tests.unit.builders import NOW, TEMPLATE, World, authority, deployed, differ, make_cluster
 from tests.unit.checks.seen import CRITICAL, OK, UNKNOWN, WARNING, findings, host
 
 MANIFEST = "/etc/kubernetes/manifests/etcd.yaml"
@@ -137,7 +137,7 @@ def test_a_corruption_check_is_the_same_by_its_old_name_and_by_its_new_one() -> 
     """In the middle of an upgrade to 3.6 the members have it under two names."""
     world = deployed(etcd_version="3.5.33-0")
     cluster = make_cluster(3, etcd_version="3.6.14-0")
-    world[2].manifest = render(cluster.members[1], cluster, template=TEMPLATE)
+    world[2].manifest = render(cluster.members[1], cluster, template=TEMPLATE, trusted=authority().pem)
     assert "feature-gates" in world[2].manifest
     assert findings(world)["flags.unequal", "example"].severity is OK
     edit(world, 2, "CompactHashCheck=true", "CompactHashCheck=false")
