@@ -39,6 +39,14 @@ USE_NEW = (
 )
 
 
+COMING = {
+    "settled": "then: both CAs to every host, and a rolling restart; then phases 2 and 3, each planned when it comes",
+    "trust-both": "then: new certificates to every host, without a restart; then phase 3, planned when it comes",
+    "new-leaves": "then: the new CA alone to every host, and a rolling restart",
+}
+"""What follows on the step that begins a phase, for a dry run."""
+
+
 @dataclass(frozen=True)
 class Rotation:
     """What the operator has said of a rotation.
@@ -128,7 +136,7 @@ def next_phase(
     if waits := _waits(content, rotation, now):
         return Plan(notes=(waits,))
     begin = {"settled": _add, "trust-both": _switch_signer, "new-leaves": _retire}[content.trust.phase]
-    return Plan(waves=((begin(content),),), again=True)
+    return Plan(waves=((begin(content),),), notes=(COMING[content.trust.phase],), again=True)
 
 
 def _waits(content: StoreContent, rotation: Rotation, now: datetime) -> str:
@@ -141,7 +149,10 @@ def _waits(content: StoreContent, rotation: Rotation, now: datetime) -> str:
     age = HOURS_APART if content.trust.signer == CLUSTER or rotation.force else _hours(content, now)
     if age >= HOURS_APART:
         return ""
-    return f"'{_subject(content)}' was made {age:.1f} hours ago: it is not replaced without --force"
+    return (
+        f"'{_subject(content)}', made {age:.1f} hours ago, alone signs and is trusted, everywhere; "
+        f"to replace it within {HOURS_APART} hours of its making, say --force"
+    )
 
 
 def _hours(content: StoreContent, now: datetime) -> float:

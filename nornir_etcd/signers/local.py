@@ -267,11 +267,13 @@ class CertificateStore:
         return Trust() if text is None else trusts.load(text, str(path))
 
     def _write_trust(self, trust: Trust) -> None:
-        """Write which CAs are trusted. The bundle comes first: nobody reads it while one CA is trusted."""
+        """Write which CAs are trusted. The bundle comes first, and goes last: nobody reads it while one is trusted."""
         if len(trust.trusted) > 1:
             pems = [files.read_certificate(self._ca_path(name)) or b"" for name in trust.trusted]
             files.write_file(self.directory / BUNDLE, b"\n".join(pems))
         files.write_file(self.directory / TRUST, trusts.dump(trust))
+        if len(trust.trusted) == 1:
+            (self.directory / BUNDLE).unlink(missing_ok=True)
 
     def _read_authorities(self) -> dict[str, Pair]:
         """Return the CAs by name, the cluster's among them where there is one."""

@@ -11,7 +11,7 @@ import pytest
 from nornir_etcd.layout import layout
 from nornir_etcd.observation import FileState
 from nornir_etcd.pki.authority import make_authority
-from nornir_etcd.plan.certs import controller_request, leaf_request
+from nornir_etcd.plan.certs import Renewal, controller_request, leaf_request
 from nornir_etcd.signers.local import Pair
 from tests.unit.builders import NOW, World, authority, deployed, empty_store, full_store, pair
 
@@ -202,4 +202,40 @@ def test_files_are_placed_before_a_manifest_that_differs_and_after_the_certifica
         [f"master-{number}/issue-certificate" for number in (1, 2, 3)],
         *([f"master-{number}/place-files"] for number in (1, 2, 3)),  # what is wrong with one is seen before the next
         ["master-1/replace-manifest"],
+    ]
+
+
+def test_a_renewal_that_is_asked_for_is_of_every_certificate() -> None:
+    world = deployed()
+    planned = world.plan(allowed=CERTS, renewal=Renewal(force=True))
+    assert [step.action for step in planned.steps] == [
+        "issue-client",
+        *(["issue-certificate"] * 3),
+        *(["place-files"] * 3),
+    ]
+    assert all("renewal was asked for" in step.reason for step in planned.steps[:4])
+    assert not any(step.disruptive for step in planned.steps)
+
+
+def test_a_renewal_within_days_is_of_those_that_have_fewer() -> None:
+    world = deployed()
+    soon = pair(authority(), leaf_request(world[2].member), NOW - timedelta(days=300))  # 65 days left
+    world.store = replace(world.store, leaves=world.store.leaves | {"master-2": soon})
+    world[2].placed = (soon, authority().pem)
+    assert not world.plan(allowed=CERTS).steps
+    planned = world.plan(allowed=CERTS, renewal=Renewal(within=100))
+    assert [step.id for step in planned.steps] == ["master-2/issue-certificate", "master-2/place-files"]
+    assert "expires in 65 days, renewed below 100" in planned.steps[0].reason
+
+
+def test_expired_certificates_are_renewed_side_by_side_where_no_quorum_answers() -> None:
+    world = deployed()
+    for node in world.nodes.values():
+        old = pair(authority(), leaf_request(node.member), NOW - timedelta(days=400))
+        world.store = replace(world.store, leaves=world.store.leaves | {node.name: old})
+        node.placed, node.up = (old, authority().pem), False
+    planned = world.plan(allowed=CERTS)
+    assert [[step.action for step in wave] for wave in planned.waves] == [
+        ["issue-certificate"] * 3,
+        ["place-files"] * 3,  # one member alone cannot become healthy
     ]

@@ -108,7 +108,12 @@ def test_the_same_command_again_begins_no_other_rotation() -> None:
     complete(world)
     again = next_plan(world)
     assert not again.steps
-    assert "was made 0.1 hours ago: it is not replaced without --force" in again.notes[0]
+    assert again.notes == (
+        (
+            "'etcd CA 0', made 0.1 hours ago, alone signs and is trusted, everywhere; "
+            "to replace it within 24 hours of its making, say --force"
+        ),
+    )
     assert [step.action for step in next_plan(world, Rotation(force=True)).steps] == ["add-ca"]
 
 
