@@ -70,6 +70,8 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "compact_revision": (3, "int64"),
         "hash_revision": (4, "int64"),
     },
+    "MoveLeaderRequest": {"targetID": (1, "uint64")},
+    "MoveLeaderResponse": {"header": (1, "ResponseHeader")},
     "RangeRequest": {"key": (1, "bytes")},
     "RangeResponse": {"header": (1, "ResponseHeader")},
 }
@@ -120,5 +122,7 @@ AlarmRequest = _message_class("AlarmRequest")
 AlarmResponse = _message_class("AlarmResponse")
 HashKVRequest = _message_class("HashKVRequest")
 HashKVResponse = _message_class("HashKVResponse")
+MoveLeaderRequest = _message_class("MoveLeaderRequest")
+MoveLeaderResponse = _message_class("MoveLeaderResponse")
 RangeRequest = _message_class("RangeRequest")
 RangeResponse = _message_class("RangeResponse")

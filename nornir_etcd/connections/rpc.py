@@ -21,6 +21,7 @@ _ALARM_GET = 0
 _ALARM_KINDS = {1: "NOSPACE", 2: "CORRUPT"}
 
 _LEADER_CHANGED = "etcdserver: leader changed"  # ErrGRPCLeaderChanged of api/v3rpc/rpctypes/error.go
+_NOT_LEADER = "etcdserver: not leader"  # ErrGRPCNotLeader, as above
 ELECTION_PAUSE = 0.1
 """Seconds before a read is made again that an election broke off; one takes one to two seconds."""
 
@@ -119,6 +120,35 @@ def hash_kv(client: MultiEndpointEtcd3Client, *, revision: int, timeout: float) 
     request = messages.HashKVRequest(revision=revision)
     answer = _call(client, "Maintenance/HashKV", request, messages.HashKVResponse, timeout)
     return HashKv(answer.hash, answer.hash_revision or revision, answer.compact_revision)
+
+
+def move_leader(client: MultiEndpointEtcd3Client, *, to: int, timeout: float) -> bool:
+    """Let another member lead. It answers when that one does.
+
+    Args:
+        client: `connection` of the plugin `etcd`, of the member that leads.
+        to: ID of a voter that has caught up.
+        timeout: seconds.
+
+    Returns:
+        Whether this member led, and leads no more; False where it was no leader to begin with.
+
+    Raises:
+        EtcdError: one of its four kinds.
+    """
+    try:
+        _call(
+            client,
+            "Maintenance/MoveLeader",
+            messages.MoveLeaderRequest(targetID=to),
+            messages.MoveLeaderResponse,
+            timeout,
+        )
+    except EtcdRefused as error:
+        if _NOT_LEADER in error.found:
+            return False
+        raise
+    return True
 
 
 def linearizable_read(client: MultiEndpointEtcd3Client, *, timeout: float) -> float:

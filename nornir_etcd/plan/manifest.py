@@ -225,10 +225,10 @@ def rolling(
     *,
     accept_downtime: bool,
 ) -> tuple[list[tuple[Step, ...]], list[str]]:
-    """Plan to replace manifests of serving members one at a time, the leader last.
+    """Plan to replace manifests of serving members one at a time; the leader last, when another member leads.
 
     Returns:
-        The waves, each of one step, and the refusals.
+        The waves, each of one step, and the refusals. Leadership that has moved by itself until then is no matter.
     """
     waves: list[tuple[Step, ...]] = []
     refusals: list[str] = []
@@ -239,6 +239,8 @@ def rolling(
         if refused:
             refusals.append(refused)
         margin = margin_without(member, state, healthy)
+        if member.name == state.leader and (others := healthy - {member.name}):
+            waves.append((_move_leader(member, others),))
         waves.append((_replace(member, margin, state.leader, diffs[member.name]),))
     return waves, refusals
 
@@ -247,6 +249,17 @@ def _order(cluster: Cluster, state: ClusterState, diffs: Mapping[str, str]) -> I
     serving = [member for member in cluster.members if member.name in diffs and member.name in state.healthy]
     yield from (member for member in serving if member.name != state.leader)
     yield from (member for member in serving if member.name == state.leader)
+
+
+def _move_leader(member: Member, others: frozenset[str]) -> Step:
+    return Step(
+        host=member.name,
+        action="move-leader",
+        reason=f"the leader is restarted next: {' or '.join(sorted(others))} shall lead, so that it costs no election",
+        precondition="another voter has caught up",
+        proof="another member leads",
+        undo="none needed: any member may lead",
+    )
 
 
 def _replace(member: Member, margin: Margin, leader: str, diff: str) -> Step:

@@ -19,6 +19,7 @@ Action = Literal[
     "start-member",
     "await-member",
     "await-restart",  # of a member whose manifest was changed before
+    "move-leader",
     "replace-manifest",
 ]
 

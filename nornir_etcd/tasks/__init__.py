@@ -7,6 +7,15 @@ member must never be configured as a cluster of the hosts that happen to be sele
 from nornir_etcd.tasks.certificates import issue_certificate
 from nornir_etcd.tasks.container import await_member, container_log, pull_image
 from nornir_etcd.tasks.files import place_files
+from nornir_etcd.tasks.leader import move_leader
 from nornir_etcd.tasks.manifest import write_manifest
 
-__all__ = ["await_member", "container_log", "issue_certificate", "place_files", "pull_image", "write_manifest"]
+__all__ = [
+    "await_member",
+    "container_log",
+    "issue_certificate",
+    "move_leader",
+    "place_files",
+    "pull_image",
+    "write_manifest",
+]

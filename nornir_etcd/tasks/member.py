@@ -11,6 +11,7 @@ from nornir_etcd.plan.certs import AS_DUE
 from nornir_etcd.tasks.certificates import issue_certificate
 from nornir_etcd.tasks.container import await_member, pull_image
 from nornir_etcd.tasks.files import place_files
+from nornir_etcd.tasks.leader import move_leader
 from nornir_etcd.tasks.manifest import write_manifest
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from nornir_etcd.plan.step import Action
 
 
-CHANGES_NO_HOST: tuple[Action, ...] = ("issue-certificate", "await-member", "await-restart")
+CHANGES_NO_HOST: tuple[Action, ...] = ("issue-certificate", "await-member", "await-restart", "move-leader")
 """Actions by which no host is changed."""
 
 
@@ -74,6 +75,8 @@ def carry_out(
     elif action in ("place-files", "prepare-member"):
         first_start = action == "prepare-member"
         done = task.run(task=place_files, cluster=cluster, observation=observation, first_start=first_start)
+    elif action == "move-leader":
+        done = task.run(task=move_leader, cluster=cluster, observation=observation)
     elif action == "await-member":
         done = task.run(task=await_member, cluster=cluster)
     elif action == "await-restart":

@@ -371,6 +371,9 @@ class World:
         if step.action == "pull-image":
             assert not isinstance(node.images, Unknown)
             node.images |= {node.member.settings.etcd_image}
+        elif step.action == "move-leader":
+            if self.leader == node.name:
+                self.leads = min(self.running - {node.name})
         elif step.action in {"place-files", "prepare-member"}:
             assert self.store.trusted is not None
             node.placed = (self.store.leaves[node.name], self.store.trusted)

@@ -72,8 +72,9 @@ def concern(desired: Desired, plan: Plan) -> Concern:
     """Return what the plan does to hosts; where it is refused, what it might have done."""
     if plan.refusals:
         return Concern(desired.scope, desired.scope if "manifests" in desired.allowed else frozenset())
-    written = frozenset(step.host for step in plan.steps if step.action not in CONTROLLER_ACTIONS)
-    started = frozenset(step.host for step in plan.steps if step.action not in (*CONTROLLER_ACTIONS, "place-files"))
+    nothing = (*CONTROLLER_ACTIONS, "move-leader")
+    written = frozenset(step.host for step in plan.steps if step.action not in nothing)
+    started = frozenset(step.host for step in plan.steps if step.action not in (*nothing, "place-files"))
     return Concern(written, started)
 
 

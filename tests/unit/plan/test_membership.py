@@ -101,7 +101,13 @@ def test_another_registry_is_no_other_version() -> None:
         node.manifest = node.manifest.replace("mirror.example:5000/", "registry.ikubeops.local/")
         node.images = frozenset()
     planned = world.plan()
-    assert [wave[0].action for wave in planned.waves] == ["pull-image"] + ["replace-manifest"] * 3
+    assert [wave[0].action for wave in planned.waves] == [
+        "pull-image",
+        "replace-manifest",
+        "replace-manifest",
+        "move-leader",
+        "replace-manifest",
+    ]
     world.carry_out(planned)
     assert not world.plan().steps
 

@@ -93,7 +93,7 @@ def test_every_selected_host_that_differs_is_in_the_plan_exactly_once(members: l
 def test_unhealthy_members_come_first_and_the_leader_last(members: list[Shape], leader: int) -> None:
     world = built(members, leader)
     steps = world.plan(scope_of(members), accept_downtime=True).steps
-    actions = [step.action for step in steps]
+    actions = [step.action for step in steps if step.action != "move-leader"]
     assert actions == sorted(actions, key=lambda action: action == "replace-manifest")
     if world.leader in {step.host for step in steps}:
         assert steps[-1].host == world.leader

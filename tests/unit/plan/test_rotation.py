@@ -162,7 +162,7 @@ def test_deploy_in_the_middle_of_a_rotation_goes_no_phase_further() -> None:
     world = rotating()
     carry_out(world, next_plan(world), 1)
     planned = world.plan()
-    assert {step.action for step in planned.steps} == {"place-files", "replace-manifest"}
+    assert {step.action for step in planned.steps} == {"place-files", "replace-manifest", "move-leader"}
     carry_out(world, planned, 1000)
     assert not world.plan().steps
     assert world.store.trust.phase == "trust-both"
