@@ -24,6 +24,11 @@ class Version:
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}.{self.patch}"
 
+    @property
+    def line(self) -> tuple[int, int]:
+        """The minor that it is of, as major and minor number."""
+        return self.major, self.minor
+
 
 SUPPORTED: Final = ((3, 4), (3, 5), (3, 6), (3, 7))
 """The minors whose flags and probes are known here."""
@@ -73,12 +78,47 @@ KNOWN_BAD: Final = (
 )
 """Releases not to run in production."""
 
+
+@dataclass(frozen=True)
+class Floor:
+    """The least release of its minor that may run beside the next minor, and why no earlier one may."""
+
+    least: Version
+    why: str
+    source: str
+
+
+_UPGRADE_3_6: Final = "https://etcd.io/docs/v3.6/upgrades/upgrade_3_6/"
+
+STEP_FLOORS: Final = (
+    Floor(Version(3, 5, 24), "adding or promoting members may then fail for too many learners", "etcd#19557"),
+    Floor(Version(3, 5, 26), "members that were removed may then come back", "etcd#20967"),
+    Floor(Version(3, 5, 32), "etcd's guide wants it on every member first", _UPGRADE_3_6),
+    Floor(
+        Version(3, 6, 11),
+        "earlier ones may not run beside the next minor",
+        "https://etcd.io/docs/v3.7/upgrades/upgrade_3_7/",
+    ),
+)
+"""What every member of the lower minor must run while members of two minors are side by side."""
+
+DOWNGRADES: Final = ((3, 6), (3, 7))
+"""The minors whose server offers the way to the minor before (https://etcd.io/docs/v3.6/downgrades/): `downgrade
+validate`, then `downgrade enable`, which turns the storage back before any member is replaced."""
+
+AUTH_FORMAT: Final = (3, 5)
+"""The minor that writes the WAL entries of authentication in another form than the one before: with authentication on,
+the two must not run side by side (etcd#11943, https://etcd.io/docs/v3.5/upgrades/upgrade_3_5/)."""
+
+WITHOUT_V2: Final = (3, 6)
+"""The minor that starts no more on custom data in the store of the v2 API (upgrade_3_6.md)."""
+
 TLS_MIN_VERSION: Final = (Version(3, 4, 25), Version(3, 5, 8))
 """--tls-min-version came with TLS 1.3 (etcd#15486 in 3.4, etcd#15483 in 3.5). Before, etcd itself asks for TLS 1.2."""
 
-_PROGRESS_NOTIFY: Final = (Version(3, 4, 11), Version(3, 5, 0))  # etcd#12216
-_COMPACT_HASH_CHECK: Final = (Version(3, 5, 5),)  # etcd#14039; never in 3.4
-_FEATURE_GATES: Final = (Version(3, 6, 0),)  # experimental flags became gates; 3.7 knows none of them (etcd#19959)
+PROGRESS_NOTIFY: Final = (Version(3, 4, 11), Version(3, 5, 0))  # etcd#12216
+COMPACT_HASH_CHECK: Final = (Version(3, 5, 5),)  # etcd#14039; never in 3.4
+FEATURE_GATES: Final = (Version(3, 6, 0),)  # experimental flags became gates; 3.7 knows none of them (etcd#19959)
 _LIVEZ_READYZ: Final = (Version(3, 4, 29), Version(3, 5, 11))  # etcd#17039 in 3.5
 _SERIALIZABLE_HEALTH: Final = (Version(3, 5, 3),)  # etcd#13399, etcd#13706; 3.4.23 ignores the parameter
 
@@ -154,25 +194,29 @@ def knows(version: Version, since: tuple[Version, ...]) -> bool:
         since: the first release that has it, one for each minor that it was brought into; later minors have it too.
     """
     for first in since:
-        if (first.major, first.minor) == (version.major, version.minor):
+        if first.line == version.line:
             return version >= first
     return version > max(since)
 
 
 def security_floor(version: Version) -> Version | None:
     """Return the least release of the same minor that has no known hole; None where no floor of it is known."""
-    return next((one for one in SECURITY_FLOOR if (one.major, one.minor) == (version.major, version.minor)), None)
+    return next((one for one in SECURITY_FLOOR if one.line == version.line), None)
 
 
 def has_ended(version: Version) -> bool:
     """Return whether the release's minor gets no fixes any more."""
-    oldest = SECURITY_FLOOR[0]
-    return (version.major, version.minor) < (oldest.major, oldest.minor)
+    return version.line < SECURITY_FLOOR[0].line
 
 
 def known_bad(version: Version) -> BadRelease | None:
     """Return why a release is known to be bad, or None."""
     return next((one for one in KNOWN_BAD if one.first <= version <= one.last), None)
+
+
+def missed_floors(version: Version) -> tuple[Floor, ...]:
+    """Return the floors that a release misses to run beside the minor that follows it, the least first."""
+    return tuple(floor for floor in STEP_FLOORS if floor.least.line == version.line and version < floor.least)
 
 
 def server_flags(version: Version, tls_min_version: str) -> dict[str, str]:
@@ -186,14 +230,14 @@ def server_flags(version: Version, tls_min_version: str) -> dict[str, str]:
         Flag names without dashes, and their values, in a fixed order.
     """
     flags: dict[str, str] = {}
-    if knows(version, _FEATURE_GATES):
+    if knows(version, FEATURE_GATES):
         flags["feature-gates"] = "InitialCorruptCheck=true,CompactHashCheck=true"
         flags["watch-progress-notify-interval"] = WATCH_PROGRESS_NOTIFY_INTERVAL
     else:
         flags["experimental-initial-corrupt-check"] = "true"
-        if knows(version, _COMPACT_HASH_CHECK):
+        if knows(version, COMPACT_HASH_CHECK):
             flags["experimental-compact-hash-check-enabled"] = "true"
-        if knows(version, _PROGRESS_NOTIFY):
+        if knows(version, PROGRESS_NOTIFY):
             flags["experimental-watch-progress-notify-interval"] = WATCH_PROGRESS_NOTIFY_INTERVAL
     if knows(version, TLS_MIN_VERSION):
         flags["tls-min-version"] = tls_min_version

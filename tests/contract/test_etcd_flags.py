@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from nornir_etcd import versions
+from nornir_etcd import flags, versions
 from nornir_etcd.cluster import CLIENT_PORT, METRICS_PORT, PEER_PORT, Cluster, Member
 from nornir_etcd.manifest import TEMPLATE, command_flags, render
 from nornir_etcd.walmeta import HEAD_BYTES, identify
@@ -230,6 +230,40 @@ def test_etcd_knows_every_flag_of_its_manifest(etcd: tuple[versions.Version, Pat
     said = subprocess.run([binary, "--help"], capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False)  # noqa: S603
     known = set(re.findall(r"^\s+--([a-z0-9-]+)", said.stdout + said.stderr, re.MULTILINE))
     assert set(_rendered_flags(_cluster(tmp_path, version, ("192.0.2.11",)))) - known == set()
+
+
+def test_etcd_knows_the_flags_that_the_table_says_it_knows(etcd: tuple[versions.Version, Path]) -> None:
+    """A flag that etcd does not define ends it before --version is looked at; a wrong value is another fault."""
+    version, binary = etcd
+    wrong = {}
+    for name in flags.FLAG_LIVES:
+        command = [str(binary), f"--{name}=x", "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False, env={})  # noqa: S603
+        knows = f"flag provided but not defined: -{name}" not in said.stdout + said.stderr
+        if knows != flags.knows_flag(version, name):
+            wrong[name] = knows
+    assert wrong == {}
+
+
+def test_the_table_leaves_out_no_flag_that_etcd_tells_of(etcd: tuple[versions.Version, Path]) -> None:
+    _, binary = etcd
+    said = subprocess.run([binary, "--help"], capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False)  # noqa: S603
+    told = set(re.findall(r"^\s+--([a-z0-9-]+)", said.stdout + said.stderr, re.MULTILINE))
+    assert {name for name in told - set(flags.FLAG_LIVES) if not name.startswith("discovery")} <= {
+        *versions.REFUSED_FLAGS,
+        "version",
+    }
+
+
+def test_etcd_does_not_start_on_a_value_that_is_gone(etcd: tuple[versions.Version, Path], tmp_path: Path) -> None:
+    version, binary = etcd
+    for (name, value), gone in flags.GONE_VALUES.items():
+        if version < gone:
+            continue
+        command = [str(binary), f"--{name}={value}", f"--data-dir={tmp_path}/data"]
+        said = subprocess.run(command, capture_output=True, timeout=COMMAND_TIMEOUT, check=False, env={}, cwd=tmp_path)  # noqa: S603
+        assert said.returncode != 0
+        assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.2", "::1", "localhost"])

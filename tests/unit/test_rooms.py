@@ -23,6 +23,7 @@ PURE = (
         "settings",
         "cluster",
         "versions",
+        "flags",
         "manifest",
         "layout",
         "observation",
