@@ -42,6 +42,15 @@ class Foreign:
 
 
 @dataclass(frozen=True)
+class ApiServerFiles:
+    """Where the files of an API server on the host lie, whoever runs it."""
+
+    certificate: str
+    key: str
+    manifest: str
+
+
+@dataclass(frozen=True)
 class Layout:
     """The paths of one host."""
 
@@ -49,6 +58,7 @@ class Layout:
     kube_base_dir: str
     data: str
     foreign: Foreign | None = None
+    apiserver: ApiServerFiles | None = None  # None: where cfssl's names have them
 
     @property
     def ca(self) -> str:
@@ -116,6 +126,21 @@ class Layout:
         return self.foreign.manifest if self.foreign else f"{self.kube_base_dir}/manifests/etcd.yaml"
 
     @property
+    def apiserver_certificate(self) -> str:
+        """The certificate that an API server shows etcd."""
+        return self.apiserver.certificate if self.apiserver else f"{self.ca_dir}/apiserver-etcd-client.pem"
+
+    @property
+    def apiserver_key(self) -> str:
+        """Its private key."""
+        return self.apiserver.key if self.apiserver else f"{self.ca_dir}/apiserver-etcd-client-key.pem"
+
+    @property
+    def apiserver_manifest(self) -> str:
+        """The static Pod of the API server."""
+        return self.apiserver.manifest if self.apiserver else f"{self.kube_base_dir}/manifests/kube-apiserver.yaml"
+
+    @property
     def staging(self) -> str:
         """A folder on the manifest's file system, outside the one that the kubelet watches."""
         return self.kube_base_dir
@@ -133,7 +158,8 @@ class Layout:
     @property
     def observed(self) -> tuple[str, ...]:
         """Every path whose state an observation reads."""
-        rest = (self.manifests, self.manifest, self.data)
+        apiserver = (self.apiserver_manifest, self.apiserver_certificate, self.apiserver_key)
+        rest = (self.manifests, self.manifest, self.data, *apiserver)
         if self.foreign:
             return tuple(dict.fromkeys((self.ca, self.etcd, *self._certificates, *self.keys, *rest)))
         return (self.ca, *self.links, *self.modes, f"{self.etcd}/..data", *rest)
@@ -141,7 +167,12 @@ class Layout:
     @property
     def texts(self) -> tuple[str, ...]:
         """The files whose content an observation reads. None of them holds a secret."""
-        return tuple(dict.fromkeys((self.ca, *self._certificates, self.manifest)))
+        return tuple(dict.fromkeys((*self.certificates, self.manifest, self.apiserver_manifest)))
+
+    @property
+    def certificates(self) -> tuple[str, ...]:
+        """The files whose content is certificates."""
+        return tuple(dict.fromkeys((self.ca, *self._certificates, self.apiserver_certificate)))
 
     @property
     def _certificates(self) -> tuple[str, ...]:
@@ -163,4 +194,9 @@ def layout(settings: Settings) -> Layout:
             ca=settings.etcd_general_ca,
             manifest=settings.etcd_manifest_path,
         )
-    return Layout(settings.ca_dir, settings.kube_base_dir, settings.etcd_data_dir, foreign)
+    apiserver = ApiServerFiles(
+        certificate=settings.etcd_apiserver_certificate,
+        key=settings.etcd_apiserver_key,
+        manifest=settings.etcd_apiserver_manifest,
+    )
+    return Layout(settings.ca_dir, settings.kube_base_dir, settings.etcd_data_dir, foreign, apiserver)

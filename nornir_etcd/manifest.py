@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import ipaddress
-import json
-import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ from nornir_etcd import versions
 from nornir_etcd.cluster import CLIENT_PORT, METRICS_PORT, PEER_PORT
 from nornir_etcd.exceptions import InventoryError
 from nornir_etcd.layout import layout
+from nornir_etcd.yamltext import quoted
 
 if TYPE_CHECKING:
     from nornir_etcd.cluster import Cluster, Member
@@ -32,7 +31,6 @@ TRUSTED_CA = "nornir-etcd/trusted-ca"
 them at its start alone, so that a change has to make another Pod (https://etcd.io/docs/v3.5/op-guide/security/)."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # seven times as fast, where PyYAML was built with libyaml
-_YAML_UNPRINTABLE = re.compile("[\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 @cache
@@ -45,7 +43,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701 - the output is YAML; every value is quoted by a filter of our own
     )
-    env.filters["quote"] = _quote
+    env.filters["quote"] = quoted
     env.filters["flag"] = _flag
     return env
 
@@ -117,7 +115,7 @@ def render(  # noqa: PLR0913 - what the template sees
         text = _compiled(template).render(values)
     except jinja2.TemplateError as error:
         line = f" line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
-        raise InventoryError(f"{member.name}: template {TEMPLATE}{line}: {_one_line(error)}") from error
+        raise InventoryError(f"{member.name}: template {TEMPLATE}{line}: {one_line(error)}") from error
     require_safeguards(text, member, trusted)
     return text
 
@@ -147,7 +145,7 @@ def command_flags(manifest: str) -> dict[str, str]:
     Raises:
         ValueError: where the text is not the manifest of a Pod with a container `etcd`, in one line.
     """
-    for container in _items(_pod(manifest), "containers"):
+    for container in items(pod(manifest)["spec"], "containers"):
         if container.get("name") == "etcd":
             words = [container.get(key) for key in ("command", "args")]
             pairs = (
@@ -165,7 +163,7 @@ def command_flags(manifest: str) -> dict[str, str]:
 def image_of(manifest: str) -> str:
     """Return the image of the etcd container in a manifest; empty where there is none to be read."""
     try:
-        containers = _items(_pod(manifest), "containers")
+        containers = items(pod(manifest)["spec"], "containers")
     except ValueError:
         return ""
     return next((str(one.get("image", "")) for one in containers if one.get("name") == "etcd"), "")
@@ -209,30 +207,28 @@ def _listen_urls(address: str) -> tuple[str, str]:
     return ",".join(clients), f"https://{host}:{PEER_PORT}"
 
 
-def _quote(value: object) -> str:
-    """Return a value as a JSON string, which YAML reads as the same string whatever is in it."""
-    text = json.dumps(str(value), ensure_ascii=False)
-    return _YAML_UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
 def _flag(value: object, name: str) -> str:
     """Return a quoted command-line flag. `$` is doubled: the kubelet expands `$(NAME)` in a Pod's command."""
-    return _quote(f"--{name}={value}".replace("$", "$$"))
+    return quoted(f"--{name}={value}".replace("$", "$$"))
 
 
-def _pod(manifest: str) -> dict[str, Any]:
-    """Return the spec of the Pod that a manifest holds."""
+def pod(manifest: str) -> dict[str, Any]:
+    """Return the Pod that a manifest holds; its `spec` is a mapping.
+
+    Raises:
+        ValueError: where it holds none, in one line.
+    """
     try:
-        pod = yaml.load(manifest, Loader=_LOADER)  # noqa: S506 - a safe loader either way
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"wanted YAML, found {_one_line(error)}") from error
-    if not isinstance(pod, dict) or pod.get("kind") != "Pod" or not isinstance(pod.get("spec"), dict):
+        found = yaml.load(manifest, Loader=_LOADER)  # noqa: S506 - a safe loader either way
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError) as error:
+        # The last three: what PyYAML makes of a value that is not what its tag says, such as `!!bool x`.
+        raise ValueError(f"wanted YAML, found {one_line(error)}") from error
+    if not isinstance(found, dict) or found.get("kind") != "Pod" or not isinstance(found.get("spec"), dict):
         raise ValueError("wanted the manifest of a Pod, found something else")
-    spec: dict[str, Any] = pod["spec"]
-    return spec
+    return found
 
 
-def _items(spec: dict[str, Any], key: str) -> list[dict[str, Any]]:
+def items(spec: dict[str, Any], key: str) -> list[dict[str, Any]]:
     """Return the mappings in a list of a Pod's spec, whatever else a manifest made by hand has there."""
     found = spec.get(key)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
@@ -249,7 +245,7 @@ def require_safeguards(manifest: str, member: Member, trusted: bytes | None) -> 
     """
     guard = {"path": layout(member.settings).guard, "type": "Directory"}
     try:
-        volumes = _items(_pod(manifest), "volumes")
+        volumes = items(pod(manifest)["spec"], "volumes")
     except ValueError as error:
         raise InventoryError(f"{member.name}: template {TEMPLATE}: {error}") from error
     if not any(volume.get("hostPath") == guard for volume in volumes):
@@ -264,5 +260,6 @@ def require_safeguards(manifest: str, member: Member, trusted: bytes | None) -> 
         )
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return what an error says, in one line."""
     return " ".join(str(error).split())

@@ -124,8 +124,8 @@ def _certificates(member: Member, host: HostObservation, endpoint: EndpointObser
         if not isinstance(pem, Unknown) and number is not None:
             served[number] = pem
             yield from _described(name, pem, {number: pem})
-    for path in paths.texts:
-        if path != paths.manifest and path in host.texts:
+    for path in paths.certificates:
+        if path in host.texts:
             yield from _described(path, host.texts[path].encode(), served)
 
 

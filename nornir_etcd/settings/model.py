@@ -105,6 +105,22 @@ class Settings(BaseModel):
     etcd_manifest_path: NodePath = Field(
         "{{ kube_base_dir }}/manifests/etcd.yaml", description="Manifest of the static Pod on the host."
     )
+    etcd_apiserver_preset: Annotated[Preset, BeforeValidator(values.one_of("cfssl", "kubeadm"))] = Field(
+        "{{ etcd_preset }}",  # type: ignore[arg-type]  # rendered before it is validated
+        description="Whose names the client certificate of an API server on the host has: cfssl or kubeadm.",
+    )
+    etcd_apiserver_certificate: NodePath = Field(
+        "{{ ca_dir }}/apiserver-etcd-client.{{ 'crt' if etcd_apiserver_preset == 'kubeadm' else 'pem' }}",
+        description="Certificate that an API server on the host shows etcd.",
+    )
+    etcd_apiserver_key: NodePath = Field(
+        "{{ ca_dir }}/apiserver-etcd-client{{ '.key' if etcd_apiserver_preset == 'kubeadm' else '-key.pem' }}",
+        description="Its private key, which is never read.",
+    )
+    etcd_apiserver_manifest: NodePath = Field(
+        "{{ kube_base_dir }}/manifests/kube-apiserver.yaml",
+        description="Manifest of the static Pod of an API server on the host.",
+    )
 
     # Ours.
     etcd_address: Annotated[str, BeforeValidator(addresses.member_address)] = Field(

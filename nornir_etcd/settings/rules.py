@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,15 @@ _PLACES = {
 """Where the files lie that deploy writes."""
 
 
+_NOT_THE_API_SERVERS = (
+    *("etcd.pem", "etcd-key.pem"),
+    *(f"{name}{ending}" for name in ("ca", "front-proxy-ca") for ending in (".pem", "-key.pem", ".crt", ".key")),
+    *("apiserver.pem", "apiserver-key.pem", "apiserver.crt", "apiserver.key", "sa.key", "sa.pub"),
+)
+"""Names in ca_dir that are not the client certificate: etcd's links, the CAs, what the API server serves and signs
+with (https://kubernetes.io/docs/setup/best-practices/certificates/, "Certificate paths")."""
+
+
 def _lies_where_deploy_writes(name: str) -> Rule:
     def check(settings: Settings) -> str:
         wanted = _PLACES[name].format(settings=settings, pki=f"{settings.ca_dir}/etcd")
@@ -115,12 +125,37 @@ def _is_no_key(name: str) -> Rule:
 
     def check(settings: Settings) -> str:
         path = getattr(settings, name)
-        keys = (settings.etcd_server_key, settings.etcd_peer_key)
+        keys = (settings.etcd_server_key, settings.etcd_peer_key, settings.etcd_apiserver_key)
         if path not in keys and not path.endswith((".key", "-key.pem")):
             return ""
         return f"wanted a file that holds no private key, since it is read, found {path!r}"
 
-    return Rule((name, "etcd_server_key", "etcd_peer_key"), check)
+    return Rule((name, "etcd_server_key", "etcd_peer_key", "etcd_apiserver_key"), check)
+
+
+def _is_the_api_servers_alone(name: str) -> Rule:
+    """It is written where an API server runs, and more than etcd may hang on what else lies there."""
+
+    def check(settings: Settings) -> str:
+        path = getattr(settings, name)
+        if settings.etcd_preset != "cfssl":
+            return ""
+        for folder in (f"{settings.kube_base_dir}/manifests", f"{settings.ca_dir}/etcd"):
+            if _inside(path, folder) and not _inside(settings.ca_dir, folder):  # else that is what is wrong
+                return f"wanted a file outside {folder}, found {path!r}"
+        taken = {f"{settings.ca_dir}/{file}" for file in _NOT_THE_API_SERVERS}
+        return f"wanted a file of its own, found {path!r}, which is another's" if path in taken else ""
+
+    return Rule((name, "etcd_preset", "ca_dir", "kube_base_dir"), check)
+
+
+def _api_servers_manifest_is_a_pods(settings: Settings) -> str:
+    path, folder = settings.etcd_apiserver_manifest, f"{settings.kube_base_dir}/manifests"
+    if settings.etcd_preset != "cfssl":
+        return ""
+    if posixpath.dirname(path) != folder:
+        return f"wanted a file in {folder}, the folder of static Pods, found {path!r}"
+    return f"wanted another file than etcd's, found {path!r}" if path == settings.etcd_manifest_path else ""
 
 
 RULES = (
@@ -133,6 +168,12 @@ RULES = (
     Rule(("ca_dir", "kube_base_dir"), _certificates_are_no_pods),
     *(_lies_where_deploy_writes(name) for name in _PLACES),
     *(_is_no_key(name) for name in _PLACES if name not in {"etcd_pki_dir", "etcd_server_key", "etcd_peer_key"}),
+    *(_is_no_key(name) for name in ("etcd_apiserver_certificate", "etcd_apiserver_manifest")),
+    *(_is_the_api_servers_alone(name) for name in ("etcd_apiserver_certificate", "etcd_apiserver_key")),
+    Rule(
+        ("etcd_apiserver_manifest", "etcd_manifest_path", "etcd_preset", "kube_base_dir"),
+        _api_servers_manifest_is_a_pods,
+    ),
 )
 
 

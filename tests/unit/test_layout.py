@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nornir_etcd.exceptions import InventoryError
-from nornir_etcd.layout import Layout, layout
+from nornir_etcd.layout import ApiServerFiles, Layout, layout
 from nornir_etcd.settings import HostVariables, load_settings
 
 
@@ -24,14 +24,25 @@ def problems(**data: Any) -> tuple[str, ...]:
 
 def test_our_own_layout_is_the_roles() -> None:
     ours = paths()
-    assert ours == Layout("/etc/kubernetes/pki", "/etc/kubernetes", "/var/lib/etcd")
+    assert ours == Layout(
+        "/etc/kubernetes/pki",
+        "/etc/kubernetes",
+        "/var/lib/etcd",
+        apiserver=ApiServerFiles(
+            "/etc/kubernetes/pki/apiserver-etcd-client.pem",
+            "/etc/kubernetes/pki/apiserver-etcd-client-key.pem",
+            "/etc/kubernetes/manifests/kube-apiserver.yaml",
+        ),
+    )
     assert ours.certificate == ours.peer_certificate == "/etc/kubernetes/pki/etcd/etcd.pem"
     assert ours.trusted_ca == ours.peer_trusted_ca == "/etc/kubernetes/pki/etcd/ca.pem"
     assert ours.texts == (
         "/etc/kubernetes/pki/ca.pem",
         "/etc/kubernetes/pki/etcd/etcd.pem",
         "/etc/kubernetes/pki/etcd/ca.pem",
+        "/etc/kubernetes/pki/apiserver-etcd-client.pem",
         "/etc/kubernetes/manifests/etcd.yaml",
+        "/etc/kubernetes/manifests/kube-apiserver.yaml",
     )
 
 
@@ -43,7 +54,9 @@ def test_kubeadms_layout_is_kubeadms() -> None:
         f"{folder}/server.crt",
         f"{folder}/peer.crt",
         f"{folder}/ca.crt",
+        "/etc/kubernetes/pki/apiserver-etcd-client.crt",
         "/etc/kubernetes/manifests/etcd.yaml",
+        "/etc/kubernetes/manifests/kube-apiserver.yaml",
     )
     assert theirs.keys == (f"{folder}/server.key", f"{folder}/peer.key")
     assert theirs.modes == {f"{folder}/server.key": 0o600, f"{folder}/peer.key": 0o600}
@@ -55,17 +68,20 @@ def test_kubeadms_layout_is_kubeadms() -> None:
 def test_the_state_of_every_file_is_observed_once() -> None:
     for one in (paths(), paths(etcd_preset="kubeadm")):
         assert len(set(one.observed)) == len(one.observed)
-        assert {*one.texts, *one.keys, *one.modes} <= set(one.observed)
+        assert {*one.texts, *one.keys, *one.modes, one.apiserver_key} <= set(one.observed)
 
 
 def test_no_key_is_ever_read() -> None:
     for one in (paths(), paths(etcd_preset="kubeadm")):
-        assert not set(one.keys) & set(one.texts)
+        assert not {*one.keys, one.apiserver_key} & set(one.texts)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["etcd_server_certificate", "etcd_peer_certificate", "etcd_trusted_ca", "etcd_general_ca", "etcd_manifest_path"],
+    [
+        *("etcd_server_certificate", "etcd_peer_certificate", "etcd_trusted_ca", "etcd_general_ca"),
+        *("etcd_manifest_path", "etcd_apiserver_certificate", "etcd_apiserver_manifest"),
+    ],
 )
 @pytest.mark.parametrize("path", ["/etc/kubernetes/pki/etcd/server.key", "/x/member-key.pem", "/x/any.key"])
 def test_a_key_in_a_certificates_place_is_refused(name: str, path: str) -> None:
@@ -101,3 +117,40 @@ def test_a_preset_that_is_none_is_one_line() -> None:
     assert problems(etcd_preset="kops") == (
         "m1: etcd_preset: wanted 'cfssl' or 'kubeadm', found 'kops' (set in group etcd)",
     )
+
+
+def test_the_names_of_an_api_servers_files_are_chosen_apart_from_etcds() -> None:
+    pki = "/etc/kubernetes/pki"
+    mixed, theirs = paths(etcd_apiserver_preset="kubeadm"), paths(etcd_preset="kubeadm")
+    for one in (mixed, theirs):
+        assert one.apiserver_certificate == f"{pki}/apiserver-etcd-client.crt"
+        assert one.apiserver_key == f"{pki}/apiserver-etcd-client.key"
+    assert mixed.certificate == f"{pki}/etcd/etcd.pem"
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "line"),
+    [
+        *(
+            ("etcd_apiserver_certificate", f"/etc/kubernetes/pki/{file}", "wanted a file of its own")
+            for file in ("ca.pem", "ca.crt", "etcd.pem", "apiserver.crt", "sa.pub")
+        ),
+        *(
+            ("etcd_apiserver_key", f"/etc/kubernetes/pki/{file}", "wanted a file of its own")
+            for file in ("ca-key.pem", "ca.key", "etcd-key.pem", "sa.key")
+        ),
+        ("etcd_apiserver_key", "/etc/kubernetes/pki/etcd/x.pem", "wanted a file outside /etc/kubernetes/pki/etcd"),
+        ("etcd_apiserver_key", "/etc/kubernetes/manifests/x", "wanted a file outside /etc/kubernetes/manifests"),
+        ("etcd_apiserver_manifest", "/etc/kubernetes/x.yaml", "wanted a file in /etc/kubernetes/manifests"),
+        ("etcd_apiserver_manifest", "/etc/kubernetes/manifests/etcd.yaml", "wanted another file than etcd's"),
+    ],
+)
+def test_what_is_not_the_api_servers_is_never_written_in_its_name(name: str, path: str, line: str) -> None:
+    assert any(f"{name}: {line}" in problem for problem in problems(**{name: path}))
+    if not path.endswith("key"):
+        paths(**{name: path}, etcd_preset="kubeadm")
+
+
+def test_certificate_and_key_of_an_api_server_are_two_files() -> None:
+    same = dict.fromkeys(("etcd_apiserver_certificate", "etcd_apiserver_key"), "/etc/ssl/api.pem")
+    assert len(problems(**same)) == 1

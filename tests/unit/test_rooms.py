@@ -20,6 +20,7 @@ WORLD = frozenset({"nornir", "netmiko", "paramiko", "grpc", "etcd3", "socket", "
 PURE = (
     *(
         "exceptions",
+        "apiserver",
         "settings",
         "cluster",
         "versions",
@@ -31,6 +32,7 @@ PURE = (
         "surroundings",
         "walmeta",
         "metrics",
+        "yamltext",
     ),
     *("pki", "plan", "checks", "report"),
 )
