@@ -7,7 +7,10 @@ observations; `plan` and `checks` decide on them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar, Union
+from typing import TYPE_CHECKING, Literal, TypeVar, Union
+
+if TYPE_CHECKING:
+    from nornir_etcd.apiserver import ApiServer
 
 T = TypeVar("T")
 
@@ -158,7 +161,7 @@ class FileState:
 
 @dataclass(frozen=True)
 class Container:
-    """The etcd container as the runtime describes it."""
+    """A container of etcd, or of an API server, as the runtime describes it."""
 
     id: str
     state: str  # the runtime's own word: CONTAINER_RUNNING, CONTAINER_EXITED ...
@@ -172,6 +175,19 @@ class Container:
     def running(self) -> bool:
         """Whether the runtime says that it runs now."""
         return self.state == "CONTAINER_RUNNING"
+
+
+@dataclass(frozen=True)
+class ApiServerState:
+    """A kube-apiserver on the host."""
+
+    manifest: Maybe[ApiServer | None]  # None: it runs, and no manifest of it lies where one is looked for
+    containers: Maybe[tuple[Container, ...]]  # newest first
+
+    @property
+    def container(self) -> Container | None:
+        """The newest container, or None where there is none or it is unknown."""
+        return self.containers[0] if not isinstance(self.containers, Unknown) and self.containers else None
 
 
 @dataclass(frozen=True)
@@ -276,6 +292,7 @@ class HostObservation:
     containers: Maybe[tuple[Container, ...]] = NOT_READ  # newest first
     images: Maybe[dict[str, str]] = NOT_READ  # tag -> image id
     data: Maybe[DataDirectory] = NOT_READ
+    apiserver: Maybe[ApiServerState | None] = NOT_READ  # None: the host runs none
     surroundings: Maybe[Surroundings] = NOT_READ  # read where something may be done on the host
 
     @property

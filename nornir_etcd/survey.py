@@ -10,8 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from nornir_etcd import apiserver
 from nornir_etcd.observation import (
     NOT_READ,
+    ApiServerState,
     DataDirectory,
     FileState,
     HostObservation,
@@ -152,17 +154,18 @@ def parse_survey(  # noqa: PLR0913 - the script's arguments, and its answer
     parts = _split(output.decode(errors="replace"), token)
     if not {"uid", "clock", "images" if peers is None else "ended"} <= parts.keys():
         return HostObservation(host=host, error=Unknown(f"{host}: the observing command broke off"))
-    files = _files(parts, paths)
+    files, texts = _files(parts, paths), _texts(parts, paths)
     return HostObservation(
         host=host,
         uid=_number(parts["uid"], -1),
         hostname=parts["hostname"].out.strip() if "hostname" in parts else "",
         clock=(clock_bounds(parts["clock"].out) or (0.0,))[0],
         files=files,
-        texts=_texts(parts, paths),
+        texts=texts,
         containers=_asked(parts, "containers", runtime.parse_containers),
         images=_asked(parts, "images", runtime.parse_images),
         data=_data(parts, files.get(paths.data), paths),
+        apiserver=_apiserver(parts, files, texts, paths, runtime),
         surroundings=NOT_READ if peers is None else parse_surroundings(parts, paths, runtime, peers, asked),
     )
 
@@ -238,6 +241,27 @@ def _state(row: list[str], sha256: str, target: str | None) -> FileState | None:
 def _pairs(part: Part | None, separator: str, *, swap: bool = False) -> list[tuple[str, str]]:
     pairs = [line.partition(separator) for line in part.out.splitlines()] if part else []
     return [(b, a) if swap else (a, b) for a, _, b in pairs]
+
+
+def _apiserver(
+    parts: dict[str, Part], files: dict[str, FileState], texts: dict[str, str], paths: Layout, runtime: Runtime
+) -> Maybe[ApiServerState | None]:
+    """Return the API server of the host; None where it is known to have neither a manifest nor one that runs."""
+    containers = _asked(parts, "containers", lambda text: runtime.parse_containers(text, apiserver.CONTAINER))
+    path = paths.apiserver_manifest
+    state, text = files.get(path), texts.get(path)
+    if text is not None:
+        try:
+            return ApiServerState(apiserver.parse(text), containers)
+        except ValueError as error:
+            return ApiServerState(Unknown(f"{path}: {error}"), containers)
+    if state is None:
+        return Unknown(f"{path} could not be read")
+    if state.kind != "absent":
+        return ApiServerState(Unknown(f"{path} could not be read"), containers)
+    if isinstance(containers, Unknown):
+        return containers
+    return ApiServerState(None, containers) if any(one.running for one in containers) else None
 
 
 def _data(parts: dict[str, Part], directory: FileState | None, paths: Layout) -> Maybe[DataDirectory]:

@@ -21,7 +21,7 @@ class Runtime(Protocol):
         """Return a command that asks the runtime what it is."""
 
     def list_containers(self) -> str:
-        """Return a command that lists etcd's containers, dead ones included."""
+        """Return a command that lists the containers of etcd and of an API server, dead ones included."""
 
     def list_images(self) -> str:
         """Return a command that lists the images on the host."""
@@ -29,14 +29,14 @@ class Runtime(Protocol):
     def pull(self, image: str) -> str:
         """Return a command that pulls an image and then lists the images on the host."""
 
-    def await_container(self, known: Sequence[str], seconds: int) -> str:
+    def await_container(self, known: Sequence[str], seconds: int, name: str = "etcd") -> str:
         """Return a script that waits on the host until there is a container, even a dead one, that is not `known`."""
 
     def last_lines(self, container: str, lines: int) -> str:
         """Return a command that prints the last lines of a container's log."""
 
-    def parse_containers(self, text: str) -> tuple[Container, ...]:
-        """Return the containers, newest first. Raises ValueError on what is no such list."""
+    def parse_containers(self, text: str, name: str = "etcd") -> tuple[Container, ...]:
+        """Return the containers of that name, newest first. Raises ValueError on what is no such list."""
 
     def parse_name(self, text: str) -> str:
         """Return the runtime's own name for itself. Raises ValueError where it says none."""

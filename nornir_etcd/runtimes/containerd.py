@@ -1,7 +1,8 @@
 """containerd, asked through crictl.
 
-etcd's container is found by its name and by the labels that a kubelet gives it, never by the Pod's full name, which
-ends in the node's name as the kubelet knows it.
+Containers are found by their names and by the labels that a kubelet gives them, never by the Pod's full name, which
+ends in the node's name as the kubelet knows it. Those of etcd and of an API server are listed at once: each call of
+crictl takes longer than all else that an observation does.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from nornir_etcd.observation import Container
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ETCD = "--name '^etcd$' --label io.kubernetes.pod.namespace=kube-system --label io.kubernetes.container.name=etcd"
+_NAMESPACE = "--label io.kubernetes.pod.namespace=kube-system"
+_CONTAINER_NAME = "io.kubernetes.container.name"
 
 _NAME = re.compile(r"^RuntimeName: *(\S+)", re.MULTILINE)
 
 _AWAIT = """\
 until_=$(( $(date +%s) + {seconds} ))
 while :; do
-    for id in $(crictl ps -a -q {etcd} | head -n 50); do
+    for id in $(crictl ps -a -q {named} | head -n 50); do
         case ' {known} ' in *" $id "*) ;; *) exit 0 ;; esac
     done
     [ "$(date +%s)" -lt "$until_" ] || exit 1
@@ -41,8 +43,8 @@ class Containerd:
         return "crictl version"
 
     def list_containers(self) -> str:
-        """Return a command that lists etcd's containers, dead ones included."""
-        return f"crictl ps -a -o json {_ETCD}"
+        """Return a command that lists the containers of etcd and of an API server, dead ones included."""
+        return f"crictl ps -a -o json --name '^(etcd|kube-apiserver)$' {_NAMESPACE}"
 
     def list_images(self) -> str:
         """Return a command that lists the images on the host."""
@@ -52,21 +54,22 @@ class Containerd:
         """Return a command that pulls an image and then lists the images on the host."""
         return f"crictl pull '{image}' >&2 && {self.list_images()}"
 
-    def await_container(self, known: Sequence[str], seconds: int) -> str:
+    def await_container(self, known: Sequence[str], seconds: int, name: str = "etcd") -> str:
         """Return a script that waits on the host until there is a container whose ID is not among `known`.
 
         One that has exited again counts: a container that crashes at once would hardly ever be seen running.
         Its exit code is 0 when there is one and 1 when there was none in `seconds`.
         """
-        return _AWAIT.format(seconds=seconds, etcd=_ETCD, known=" ".join(known))
+        named = f"--name '^{name}$' {_NAMESPACE} --label {_CONTAINER_NAME}={name}"
+        return _AWAIT.format(seconds=seconds, named=named, known=" ".join(known))
 
     def last_lines(self, container: str, lines: int) -> str:
         """Return a command that prints the last lines of a container's log (etcd writes them to stderr)."""
         return f"crictl logs --tail {lines} '{container}' 2>&1"
 
-    def parse_containers(self, text: str) -> tuple[Container, ...]:
-        """Return the containers, newest first. Raises ValueError on what is no such list."""
-        found = [_container(entry) for entry in _entries(text, "containers")]
+    def parse_containers(self, text: str, name: str = "etcd") -> tuple[Container, ...]:
+        """Return the containers of that name, newest first. Raises ValueError on what is no such list."""
+        found = [_container(entry) for entry in _entries(text, "containers") if _name(entry) == name]
         return tuple(sorted(found, key=lambda container: container.created_ns, reverse=True))
 
     def parse_name(self, text: str) -> str:
@@ -114,6 +117,13 @@ def _entries(text: str, key: str) -> list[dict[str, Any]]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f'wanted an object with a list "{key}", found {text[:60]!r}')
     return entries
+
+
+def _name(entry: dict[str, Any]) -> str:
+    try:
+        return str(entry["labels"][_CONTAINER_NAME])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"a container without {error}") from error
 
 
 def _container(entry: dict[str, Any]) -> Container:

@@ -18,6 +18,7 @@ from nornir_etcd.layout import CA, CERTIFICATE, CERTIFICATE_MODE, KEY, KEY_MODE,
 from nornir_etcd.manifest import render
 from nornir_etcd.observation import (
     Alarm,
+    ApiServerState,
     ClockOffset,
     ClusterObservation,
     Container,
@@ -137,6 +138,7 @@ class Node:
     version: str = "3.5.16"
     files: dict[str, FileState] = field(default_factory=dict)  # instead of what follows from the above
     hash: Maybe[HashKv] = HASH
+    apiserver: Maybe[ApiServerState | None] = None
 
     @property
     def name(self) -> str:
@@ -417,6 +419,7 @@ class World:
             containers=images if isinstance(images, Unknown) else node.containers(),
             images=images if isinstance(images, Unknown) else {image: f"sha256:{image}" for image in images},
             data=node.data,
+            apiserver=node.apiserver,
             surroundings=node.surroundings(
                 {
                     one.member.address: "open" if one.up else "silent" if one.error else "refused"

@@ -208,6 +208,30 @@ def test_an_image_is_quoted_and_the_log_is_read_from_stderr() -> None:
     assert CONTAINERD.last_lines("abc", 20) == "crictl logs --tail 20 'abc' 2>&1"
 
 
+def named(name: str) -> str:
+    """Return a listing as of one more container: a real one of etcd, and the same again under another name."""
+    document = json.loads(recorded("ps-all.json"))
+    other = json.loads(recorded("ps-all-crashed.json"))["containers"][0]
+    other["metadata"]["name"] = other["labels"]["io.kubernetes.container.name"] = name
+    other["labels"]["io.kubernetes.pod.name"] = f"{name}-node-1"
+    return json.dumps({"containers": [other, *document["containers"]]})
+
+
+def test_containers_of_etcd_and_of_an_api_server_are_listed_at_once_and_told_apart() -> None:
+    assert "--name '^(etcd|kube-apiserver)$'" in CONTAINERD.list_containers()
+    listed = named("kube-apiserver")
+    assert [one.id for one in CONTAINERD.parse_containers(listed)] == [RUNNING]
+    (found,) = CONTAINERD.parse_containers(listed, "kube-apiserver")
+    assert (found.id, found.pod, found.attempt) == (CRASHED, "kube-apiserver-node-1", 3)
+    assert CONTAINERD.parse_containers(recorded("ps-all.json"), "kube-apiserver") == ()
+
+
+def test_waiting_for_an_api_server_asks_for_it_alone() -> None:
+    script = CONTAINERD.await_container([], 1, "kube-apiserver")
+    assert "--name '^kube-apiserver$'" in script
+    assert "--label io.kubernetes.container.name=kube-apiserver" in script
+
+
 def test_dead_containers_are_listed_too() -> None:
     """A crash-looping etcd is missing from `crictl ps`."""
     assert " -a " in CONTAINERD.list_containers()
