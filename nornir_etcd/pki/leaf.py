@@ -106,6 +106,21 @@ def client_request(common_name: str, days: int = LEAF_DAYS, key_type: KeyType = 
     return LeafRequest(common_name, "client", days=days, key_type=key_type)
 
 
+def apiserver_request(days: int = LEAF_DAYS, key_type: KeyType = "ecdsa-p256") -> LeafRequest:
+    """Return the leaf by which an API server is a client of etcd, under kubeadm's name for it.
+
+    It names no organization. kubeadm wrote O=system:masters until 1.28 and none since (kubernetes#120521,
+    kubeadm#2926): etcd takes no notice of it, its user is the common name alone (AuthInfoFromTLS,
+    https://github.com/etcd-io/etcd/blob/v3.5.16/server/auth/store.go), while under a Kubernetes CA the holder of the
+    key would be a cluster administrator.
+
+    Args:
+        days: how long it is to be valid.
+        key_type: type of its key.
+    """
+    return client_request("kube-apiserver-etcd-client", days=days, key_type=key_type)
+
+
 def issue(authority: Authority, request: LeafRequest, *, now: datetime) -> Leaf:
     """Return a new key and its certificate, signed by the CA.
 

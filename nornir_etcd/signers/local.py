@@ -47,6 +47,7 @@ class StoreContent:
     ca: Pair  # the one that signs
     leaves: dict[str, Pair]  # by member name
     client: Pair  # the controller's own
+    apiservers: dict[str, Pair] = field(default_factory=dict)  # clients: the API servers', by host name
     trust: Trust = field(default_factory=Trust)
     others: Mapping[str, Pair] = field(default_factory=dict)  # the other CAs by name, those trusted no more included
 
@@ -92,7 +93,8 @@ class CertificateStore:
     """The folder of one cluster on the controller.
 
     It holds `ca.pem` and `ca-key.pem` (or kubeadm's `ca.crt` and `ca.key`) of the Kubernetes cluster's CA, `client.pem`
-    and `client-key.pem` of the controller itself, and `members/NAME.pem` and `members/NAME-key.pem`.
+    and `client-key.pem` of the controller itself, `members/NAME.pem` and `members/NAME-key.pem`, and in `apiservers` the same
+    of the API servers, as clients of etcd, that run on the members' hosts.
 
     CAs of etcd's own are `authorities/NAME/ca.pem` and `ca-key.pem`. `trust.json` says which CA signs and which ones
     are trusted; without it, that is the cluster's. While two are trusted, `trusted.pem` holds both. A CA that is
@@ -106,6 +108,7 @@ class CertificateStore:
         self.directory = directory
         self._members = directory / "members"
         self._authorities = directory / "authorities"
+        self._apiservers = directory / "apiservers"
 
     def read(self) -> StoreContent:
         """Return what is there; nothing is made or changed.
@@ -116,6 +119,7 @@ class CertificateStore:
         """
         files.check_folder(self.directory)
         files.check_folder(self._members)
+        files.check_folder(self._apiservers)
         trust, authorities = self._read_trust(), self._read_authorities()
         for name in trust.trusted:
             if name != CLUSTER and authorities.get(name, Pair()).certificate is None:
@@ -124,8 +128,9 @@ class CertificateStore:
         return StoreContent(
             directory=self.directory,
             ca=authorities.pop(trust.signer, Pair()),
-            leaves={name: _read_pair(self._members, name) for name in self._names()},
+            leaves=_read_pairs(self._members),
             client=_read_pair(self.directory, "client"),
+            apiservers=_read_pairs(self._apiservers),
             trust=trust,
             others=authorities,
         )
@@ -173,7 +178,7 @@ class CertificateStore:
         Raises:
             PkiError: where it cannot.
         """
-        for folder in (self.directory, self._members):
+        for folder in (self.directory, self._members, self._apiservers):
             files.check_folder(folder)
             nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
             if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK, effective_ids=True):
@@ -233,13 +238,15 @@ class CertificateStore:
         Raises:
             PkiError: where the name cannot be a file's name or they cannot be written.
         """
-        if not _MEMBER.fullmatch(name):
-            raise PkiError(
-                f"member '{name}'",
-                wanted="a name of up to 64 letters, digits, '.', '_' and '-' that does not end in '-key'",
-                found="one that cannot name its certificate's file",
-            )
-        self._write(self._members, name, leaf)
+        self._write(self._members, _checked(name), leaf)
+
+    def write_apiserver(self, name: str, leaf: Leaf) -> None:
+        """Write the certificate and key by which the API server on a member's host is a client of etcd.
+
+        Raises:
+            PkiError: where the host's name cannot be a file's name or they cannot be written.
+        """
+        self._write(self._apiservers, _checked(name), leaf)
 
     def write_client(self, leaf: Leaf) -> None:
         """Write the certificate and key of the controller itself.
@@ -250,7 +257,7 @@ class CertificateStore:
         self._write(self.directory, "client", leaf)
 
     def _write(self, folder: Path, name: str, leaf: Leaf) -> None:
-        with files.writing(self.directory, self._members):
+        with files.writing(self.directory, self._members, folder):
             certificate, key = _paths(folder, name)
             files.write_pair((certificate, leaf.certificate_pem), (key, leaf.key_pem))
 
@@ -321,9 +328,15 @@ class CertificateStore:
         pending = files.read_certificate(files.staged(self.directory / CA_CERTIFICATES[0]))
         return pending is not None and certificates.load(pending).public_key() == keys.load(key).public_key()
 
-    def _names(self) -> list[str]:
-        stems = (path.stem.removesuffix("-key") for path in self._members.glob("*.pem"))
-        return sorted({stem for stem in stems if _MEMBER.fullmatch(stem)})
+
+def _checked(name: str) -> str:
+    if _MEMBER.fullmatch(name):
+        return name
+    raise PkiError(
+        f"member '{name}'",
+        wanted="a name of up to 64 letters, digits, '.', '_' and '-' that does not end in '-key'",
+        found="one that cannot name its certificate's file",
+    )
 
 
 def _paths(folder: Path, name: str) -> tuple[Path, Path]:
@@ -333,3 +346,9 @@ def _paths(folder: Path, name: str) -> tuple[Path, Path]:
 def _read_pair(folder: Path, name: str) -> Pair:
     certificate, key = _paths(folder, name)
     return Pair(files.read_certificate(certificate), files.read_key(key))
+
+
+def _read_pairs(folder: Path) -> dict[str, Pair]:
+    """Return every pair in a folder, by name."""
+    stems = {path.stem.removesuffix("-key") for path in folder.glob("*.pem")}
+    return {stem: _read_pair(folder, stem) for stem in sorted(stems) if _MEMBER.fullmatch(stem)}

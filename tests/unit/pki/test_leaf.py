@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, get_args
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ from nornir_etcd.exceptions import PkiError
 from nornir_etcd.pki import certificate as certificates
 from nornir_etcd.pki import keys
 from nornir_etcd.pki.authority import Authority, make_authority
-from nornir_etcd.pki.leaf import LeafRequest, client_request, issue, member_request, shortfall
+from nornir_etcd.pki.leaf import LeafRequest, apiserver_request, client_request, issue, member_request, shortfall
 from nornir_etcd.pki.renewal import due
 
 if TYPE_CHECKING:
@@ -197,3 +199,13 @@ def test_a_client_belongs_to_no_organization_unless_asked_for(
     ):
         (tmp_path / "leaf.pem").write_bytes(issue(authority, request, now=now).certificate_pem)
         assert openssl("x509", "-in", "leaf.pem", "-noout", "-subject", "-nameopt", "RFC2253") == subject
+
+
+def test_an_api_server_is_a_client_of_etcd_and_of_no_group(authority: Authority, now: datetime) -> None:
+    request = apiserver_request(days=90, key_type="ecdsa-p256")
+    certificate = x509.load_pem_x509_certificate(issue(authority, request, now=now).certificate_pem)
+    assert certificate.subject.rfc4514_string() == "CN=kube-apiserver-etcd-client"
+    usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usages) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    with pytest.raises(x509.ExtensionNotFound):
+        certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nornir_etcd.exceptions import PkiError
 from nornir_etcd.pki import keys
 from nornir_etcd.pki.authority import Authority, make_authority
-from nornir_etcd.pki.leaf import Leaf, client_request, issue, member_request
+from nornir_etcd.pki.leaf import Leaf, apiserver_request, client_request, issue, member_request
 from nornir_etcd.pki.renewal import due
 from nornir_etcd.signers.local import CertificateStore, Pair
 
@@ -192,11 +192,12 @@ def test_a_key_that_nobody_can_write_is_accepted(filled: CertificateStore) -> No
     assert filled.read().ca.key
 
 
-@pytest.mark.parametrize("folder", ["", "members"])
+@pytest.mark.parametrize("folder", ["", "members", "apiservers"])
 def test_a_folder_open_to_others_is_refused(filled: CertificateStore, leaf: Leaf, folder: str) -> None:
+    filled.write_apiserver("node-1", leaf)
     path = filled.directory / folder
     path.chmod(0o750)
-    for call in (filled.read, filled.check_writable, lambda: filled.write_leaf("node-1", leaf)):
+    for call in (filled.read, filled.check_writable, lambda: filled.write_apiserver("node-1", leaf)):
         with pytest.raises(PkiError, match=f"wanted mode 0700, found mode 0750; chmod 700 {path}"):
             call()
 
@@ -281,6 +282,22 @@ def test_a_leaf_never_leaves_its_folder_and_never_takes_anothers_place(
     members = {path.name for path in (store.directory / "members").iterdir()}
     assert {f"{name}.pem", f"{name}-key.pem"} <= members
     assert {path.name for path in store.directory.iterdir()} == {".lock", "members"}
+
+
+def test_an_api_servers_pair_is_kept_beside_its_members(filled: CertificateStore, authority: Authority) -> None:
+    members = filled.read().leaves
+    assert filled.read().apiservers == {}
+    client = issue(authority, apiserver_request(), now=NOW)
+    filled.write_apiserver("node-1", client)
+    content = filled.read()
+    assert (content.leaves, content.apiservers) == (members, {"node-1": Pair(client.certificate_pem, client.key_pem)})
+    found = modes(filled.directory)
+    assert (found["apiservers"], found["apiservers/node-1-key.pem"]) == (0o700, 0o600)
+    with pytest.raises(PkiError, match="cannot name its certificate's file"):
+        filled.write_apiserver("../x", client)
+    (filled.directory / "apiservers/node-1-key.pem").chmod(0o640)
+    with pytest.raises(PkiError, match="is open to other users"):
+        filled.read()
 
 
 def test_half_a_pair_is_read_as_half_a_pair(filled: CertificateStore, leaf: Leaf) -> None:
