@@ -33,6 +33,8 @@ LABELS = {
     "place_files": "placing its files",
     "pull_image": "pulling the image",
     "write_manifest": "writing the manifest",
+    "place_apiserver_files": "placing the API server's files",
+    "write_apiserver_manifest": "restarting the API server",
     "await_member": "waiting until the member is healthy",
     "container_log": "reading the container's log",
 }

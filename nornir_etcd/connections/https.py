@@ -91,9 +91,10 @@ def session(  # noqa: PLR0913 - where, with which files, how long and by which r
     *,
     timeout: float,
     server_name: str = "",
+    verify: bool = True,
     dial: tls.Dial = tls.dial,
 ) -> Iterator[Session]:
-    """Connect to a member with mutual TLS.
+    """Connect to a member with mutual TLS, or to whoever is asked what a kubelet's probe asks.
 
     Args:
         address: IP address or name.
@@ -101,6 +102,8 @@ def session(  # noqa: PLR0913 - where, with which files, how long and by which r
         files: paths by the names of the plugin etcd's extras: cacert, and cert and key where there are.
         timeout: seconds for the connection and all that is asked on it.
         server_name: what the served certificate must name; the address where it is empty.
+        verify: whether the served certificate must be of the CA in `files`. Without it nothing is shown either, as a
+            kubelet's own probes do it (InsecureSkipVerify, k8s.io/kubernetes/pkg/probe/http).
         dial: how to connect.
 
     Raises:
@@ -110,7 +113,7 @@ def session(  # noqa: PLR0913 - where, with which files, how long and by which r
     """
     deadline = time.monotonic() + timeout
     label = f"https://{url_host(address)}:{port}"
-    context = _context(files)
+    context = _context(files) if verify else tls.unverified()
     try:
         plain = dial(address, port, timeout)
     except ConnectionRefusedError as error:

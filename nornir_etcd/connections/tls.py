@@ -75,10 +75,7 @@ def served_certificate(address: str, port: int, *, timeout: float, dial: Dial = 
         EtcdTlsError: what listens there serves no certificate.
         NornirEtcdError: what else `dial` raises.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = unverified()
     try:
         plain = dial(address, port, timeout)
     except ConnectionRefusedError as error:
@@ -100,6 +97,15 @@ def served_certificate(address: str, port: int, *, timeout: float, dial: Dial = 
             remedy="check that etcd serves TLS there",
         )
     return pem
+
+
+def unverified() -> ssl.SSLContext:
+    """Return how to speak TLS with a server whose certificate is not to be trusted, or not yet."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def _leaf(tls: ssl.SSLSocket) -> bytes:

@@ -4,6 +4,7 @@ Every task takes the host's `Cluster`, since a filtered Nornir does not know the
 member must never be configured as a cluster of the hosts that happen to be selected.
 """
 
+from nornir_etcd.tasks.apiserver import place_apiserver_files, write_apiserver_manifest
 from nornir_etcd.tasks.certificates import issue_certificate
 from nornir_etcd.tasks.container import await_member, container_log, pull_image
 from nornir_etcd.tasks.files import place_files
@@ -15,7 +16,9 @@ __all__ = [
     "container_log",
     "issue_certificate",
     "move_leader",
+    "place_apiserver_files",
     "place_files",
     "pull_image",
+    "write_apiserver_manifest",
     "write_manifest",
 ]

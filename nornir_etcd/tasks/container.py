@@ -16,6 +16,8 @@ from nornir_etcd.remote.tunnel import opened_tunnel
 from nornir_etcd.runtimes import runtime
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nornir.core.task import Task
 
     from nornir_etcd.cluster import Cluster, Member
@@ -95,7 +97,7 @@ def await_member(
     """
     member = cluster.member(task.host.name)
     before = observation.hosts[member.name] if observation and restarted else None
-    _await_container(task, member, before)
+    await_container(task, member, _known(before))
     # Crashes of a container that was started before may have had a reason that is gone: they are not counted.
     _await_health(task, cluster, member, crashed=0 if restarted else None)
     return Result(task.host)
@@ -107,15 +109,27 @@ def _known(before: HostObservation | None) -> list[str]:
     return [container.id for container in before.containers]
 
 
-def _await_container(task: Task, member: Member, before: HostObservation | None) -> None:
+def await_container(task: Task, member: Member, known: Sequence[str], name: str = "etcd") -> None:
+    """Wait until there is a container, even a dead one, that is not known.
+
+    Args:
+        task: Nornir's.
+        member: the host's member, whose settings say how long.
+        known: IDs of containers.
+        name: the container's.
+
+    Raises:
+        StepFailed: there was none in time.
+        RemoteError: the host could not be worked on.
+    """
     seconds = member.settings.etcd_start_timeout
-    script = runtime(member.settings.container_runtime).await_container(_known(before), seconds)
+    script = runtime(member.settings.container_runtime).await_container(known, seconds, name)
     done = run_script(
-        task.host, task.nornir.config, script, deadline=seconds + LOG_DEADLINE, check=False, purpose="wait for etcd"
+        task.host, task.nornir.config, script, deadline=seconds + LOG_DEADLINE, check=False, purpose=f"wait for {name}"
     )
     if done.exit_status:
         raise StepFailed(
-            "the container did not start",
+            f"the container {name} did not start",
             host=member.name,
             wanted=f"a new container within {seconds} s",
             found=done.stderr.decode(errors="replace").strip() or "none",
