@@ -92,8 +92,8 @@ class StoreContent:
 class CertificateStore:
     """The folder of one cluster on the controller.
 
-    It holds `ca.pem` and `ca-key.pem` (or kubeadm's `ca.crt` and `ca.key`) of the Kubernetes cluster's CA, `client.pem`
-    and `client-key.pem` of the controller itself, `members/NAME.pem` and `members/NAME-key.pem`, and in `apiservers` the
+    It holds `ca.pem` and `ca-key.pem` (or kubeadm's `ca.crt` and `ca.key`) of the cluster's CA, `client.pem` and
+    `client-key.pem` of the controller itself, `members/NAME.pem` and `members/NAME-key.pem`, and in `apiservers` the
     same of the API servers, as clients of etcd, that run on the members' hosts.
 
     CAs of etcd's own are `authorities/NAME/ca.pem` and `ca-key.pem`. `trust.json` says which CA signs and which ones
