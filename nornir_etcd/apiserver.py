@@ -17,7 +17,7 @@ import yaml
 
 from nornir_etcd import yamltext
 from nornir_etcd.layout import CERTIFICATE_MODE, KEY_MODE
-from nornir_etcd.manifest import items, pod
+from nornir_etcd.manifest import TRUSTED_CA, items, pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 CONTAINER = "kube-apiserver"
 """The container's name, as kubeadm gives it."""
-TRUSTED_CA = "nornir-etcd/trusted-ca"
-"""Annotation that tells the CAs of etcd that the API server has read: it reads --etcd-cafile when it starts, and only a
-manifest that differs makes the kubelet start it anew."""
 SECURE_PORT = 6443
 """Default of --secure-port."""
 

@@ -27,8 +27,9 @@ METRICS_URL = f"http://127.0.0.1:{METRICS_PORT}"
 """Where etcd answers probes: plain HTTP on loopback, as kubeadm has it, since a kubelet has no client certificate."""
 
 TRUSTED_CA = "nornir-etcd/trusted-ca"
-"""The annotation that says with which CAs a member was started: the SHA-256 of `ca.pem` in etcd's folder. etcd reads
-them at its start alone, so that a change has to make another Pod (https://etcd.io/docs/v3.5/op-guide/security/)."""
+"""The annotation that says with which CAs a Pod was started: the SHA-256 of `ca.pem` in etcd's folder. etcd and the API
+server read them at their start alone, so that a change has to make another Pod
+(https://etcd.io/docs/v3.5/op-guide/security/)."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # seven times as fast, where PyYAML was built with libyaml
 

@@ -12,6 +12,7 @@ from nornir_etcd.pki.certificate import fingerprints
 from nornir_etcd.pki.leaf import client_request, member_request
 from nornir_etcd.pki.renewal import due
 from nornir_etcd.pki.trust import CLUSTER
+from nornir_etcd.plan import apiserver
 from nornir_etcd.plan.step import Step
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from nornir_etcd.cluster import Cluster, Member
     from nornir_etcd.observation import ClusterObservation, HostObservation
     from nornir_etcd.pki.leaf import LeafRequest
+    from nornir_etcd.plan.step import Action
     from nornir_etcd.signers.local import Pair, StoreContent
 
 CLIENT_NAME = "nornir-etcd"
@@ -50,6 +52,7 @@ class CertificatePlan:
     issue: tuple[Step, ...]  # on the controller, in order: CA, client, members
     place: tuple[Step, ...]  # on hosts
     refusals: tuple[str, ...]
+    clients: tuple[Step, ...] = ()  # on hosts: what API servers get
 
 
 def leaf_request(member: Member) -> LeafRequest:
@@ -99,30 +102,33 @@ def plan_certificates(  # noqa: PLR0913 - each a part of what is planned from
         issue.append(_make_ca(cluster, made))
     reason = _due(cluster.members[0], store.client, signer, controller_request(cluster), now, renewal)
     if reason:
-        issue.append(_issue("", "the controller's client certificate", reason))
-    reissued: set[str] = set()
-    for member in cluster.members:
-        reason = _due(member, store.leaves.get(member.name), signer, leaf_request(member), now, renewal)
-        if reason and member.name in scope:
-            reissued.add(member.name)
-            issue.append(_issue(member.name, "its certificate", reason))
+        issue.append(_issue("", "the controller's client certificate", reason, "issue-client"))
     place: list[Step] = []
+    clients: list[Step] = []
     for member in cluster.members:
         if member.name not in scope:
             continue
-        differences = list(file_differences(member, store, observation.hosts[member.name]))
-        if member.name in reissued:
-            differences.insert(0, "a new certificate")
-        if member.name in bootstrap:
-            differences.append(f"{layout(member.settings).guard} is to be prepared for the first start")
-        if differences:
-            place.append(_place(member, differences, first_start=member.name in bootstrap))
-    return CertificatePlan(issue=tuple(issue), place=tuple(place), refusals=refusals)
+        if reason := _due(member, store.leaves.get(member.name), signer, leaf_request(member), now, renewal):
+            issue.append(_issue(member.name, "its certificate", reason, "issue-certificate"))
+        place += _place(member, store, observation, new=bool(reason), first_start=member.name in bootstrap)
+        if not apiserver.runs(member, observation):
+            continue
+        pair, request = store.apiservers.get(member.name), apiserver.request(member)
+        if reason := _due(member, pair, signer, request, now, renewal):
+            issue.append(_issue(member.name, "the API server's client certificate", reason, "issue-apiserver"))
+        clients += apiserver.place(member, store, observation, new=bool(reason))
+    return CertificatePlan(tuple(issue), tuple(place), refusals, tuple(clients))
 
 
 def member_due(member: Member, store: StoreContent, now: datetime, renewal: Renewal = AS_DUE) -> str | None:
     """Return why the member's certificate must be made anew, or None where it can stay."""
     return _due(member, store.leaves.get(member.name), store.ca.certificate, leaf_request(member), now, renewal)
+
+
+def apiserver_due(member: Member, store: StoreContent, now: datetime, renewal: Renewal = AS_DUE) -> str | None:
+    """Return why the client certificate of the API server on a member's host must be made anew, or None."""
+    pair = store.apiservers.get(member.name)
+    return _due(member, pair, store.ca.certificate, apiserver.request(member), now, renewal)
 
 
 def ca_to_make(
@@ -267,10 +273,10 @@ def _make_ca(cluster: Cluster, kind: Literal["cluster", "dedicated"]) -> Step:
     )
 
 
-def _issue(host: str, what: str, reason: str) -> Step:
+def _issue(host: str, what: str, reason: str, action: Action) -> Step:
     return Step(
         host=host,
-        action="issue-certificate" if host else "issue-client",
+        action=action,
         reason=f"{what}: {reason}",
         precondition="the CA and its key are at hand",
         proof="the certificate is read again, matches its key and is signed by the CA",
@@ -278,12 +284,23 @@ def _issue(host: str, what: str, reason: str) -> Step:
     )
 
 
-def _place(member: Member, differences: list[str], *, first_start: bool) -> Step:
-    return Step(
-        host=member.name,
-        action="prepare-member" if first_start else "place-files",
-        reason="; ".join(differences),
-        precondition="the host has no other CA",
-        proof="the files are read again and are those of the controller's folder",
-        undo="place the former files again; etcd reads leaf files at every handshake",
-    )
+def _place(
+    member: Member, store: StoreContent, observation: ClusterObservation, *, new: bool, first_start: bool
+) -> list[Step]:
+    differences = file_differences(member, store, observation.hosts[member.name])
+    if new:
+        differences.insert(0, "a new certificate")
+    if first_start:
+        differences.append(f"{layout(member.settings).guard} is to be prepared for the first start")
+    if not differences:
+        return []
+    return [
+        Step(
+            host=member.name,
+            action="prepare-member" if first_start else "place-files",
+            reason="; ".join(differences),
+            precondition="the host has no other CA",
+            proof="the files are read again and are those of the controller's folder; a member that runs serves them",
+            undo="place the former files again; etcd reads leaf files at every handshake",
+        )
+    ]

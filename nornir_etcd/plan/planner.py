@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from nornir_etcd.plan import certs, manifest, membership, rotation
+from nornir_etcd.pki.trust import CLUSTER
+from nornir_etcd.plan import apiserver, certs, manifest, membership, rotation
 from nornir_etcd.plan.certs import AS_DUE, Renewal
 from nornir_etcd.plan.rotation import UNSAID, Rotation
 from nornir_etcd.plan.state import ClusterState, cluster_state, has_data, is_prepared
@@ -71,7 +72,10 @@ def _plan_rotation(desired: Desired, observation: ClusterObservation, store: Sto
     planned = _plan_deploy(desired, observation, store)
     if planned.refusals or planned.steps:
         return replace(planned, again=True)
-    return rotation.next_phase(cluster, store, observation, desired.rotation, now=desired.now)
+    clients = apiserver.apiservers(cluster, store, observation, desired.scope)
+    if clients.restarts and store.trust.trusted != (CLUSTER,):  # until a rotation begins, another tool's files do
+        return Plan(waves=clients.restarts, again=True)
+    return rotation.next_phase(cluster, store, observation, desired.rotation, clients, now=desired.now)
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -131,15 +135,15 @@ def _plan_deploy(desired: Desired, observation: ClusterObservation, store: Store
 
 def _mend_first(planned: certs.CertificatePlan, doubts: list[str]) -> Plan:
     """Plan the certificates alone, after which etcd may be asked; where they are in order, refuse."""
-    if not planned.issue and not planned.place:
+    if not planned.issue and not planned.place and not planned.clients:
         return Plan(refusals=tuple(f"{doubt}; nothing is restarted on a doubtful observation" for doubt in doubts))
-    mending = _waves(planned.issue, [planned.place])  # no quorum is known to lose
+    mending = _waves(planned.issue, [planned.place, planned.clients])  # no quorum is known to lose
     return replace(mending, again=True, notes=tuple(f"{doubt}; restarts are planned after that" for doubt in doubts))
 
 
 def _placing(planned: certs.CertificatePlan, state: ClusterState) -> list[tuple[Step, ...]]:
     """Place files on members that serve one after the other: what is wrong with the first is seen before the next."""
-    return [(step,) for step in planned.place] if state.life == "live" else [planned.place]
+    return [*([(step,) for step in planned.place] if state.life == "live" else [planned.place]), planned.clients]
 
 
 def _waves(issue: tuple[Step, ...], hosts: list[tuple[Step, ...]]) -> Plan:

@@ -24,17 +24,18 @@ if TYPE_CHECKING:
 
     from nornir_etcd.cluster import Cluster
     from nornir_etcd.observation import ClusterObservation
+    from nornir_etcd.plan.apiserver import ApiServers
     from nornir_etcd.signers.local import StoreContent
 
 HOURS_APART = 24
 """A CA that is younger is taken for what this rotation was to make: the same command, said again, makes no other."""
 
 TRUST_NEW = (
-    "pause: give every client of etcd that is not named here {bundle} to trust, then run this again with "
+    "pause: give every client of etcd {bundle} to trust, then run this again with "
     "--clients-trust-new; new certificates are served from then on"
 )
 USE_NEW = (
-    "pause: give every client of etcd that is not named here a certificate of '{signer}', then run this again with "
+    "pause: give every client of etcd a certificate of '{signer}', then run this again with "
     "--clients-use-new; certificates of the former CA are refused from then on"
 )
 
@@ -114,11 +115,12 @@ def unproven(cluster: Cluster, observation: ClusterObservation) -> list[str]:
     ]
 
 
-def next_phase(
+def next_phase(  # noqa: PLR0913 - all that it hangs on
     cluster: Cluster,
     content: StoreContent,
     observation: ClusterObservation,
     rotation: Rotation,
+    clients: ApiServers,
     *,
     now: datetime,
 ) -> Plan:
@@ -129,23 +131,28 @@ def next_phase(
         content: what the controller's folder holds.
         observation: one that shows no difference to what this phase wants.
         rotation: what the operator has said.
+        clients: the API servers on the hosts; they have what this phase wants.
         now: the controller's time.
     """
     if doubts := unproven(cluster, observation):
         return Plan(refusals=tuple(doubts))
-    if waits := _waits(content, rotation, now):
-        return Plan(notes=(waits,))
+    if waits := _waits(content, rotation, clients, now):
+        return Plan(notes=(*clients.left, waits))
     begin = {"settled": _add, "trust-both": _switch_signer, "new-leaves": _retire}[content.trust.phase]
     return Plan(waves=((begin(content),),), notes=(COMING[content.trust.phase],), again=True)
 
 
-def _waits(content: StoreContent, rotation: Rotation, now: datetime) -> str:
-    """Return why the next phase is not begun; empty where it is."""
-    phase = content.trust.phase
+def _waits(content: StoreContent, rotation: Rotation, clients: ApiServers, now: datetime) -> str:
+    """Return why the next phase is not begun; empty where it is.
+
+    Where API servers run on the hosts and have what they need, nobody is waited for: they are etcd's clients.
+    """
+    phase, served = content.trust.phase, bool(clients.hosts) and not clients.left
     if phase == "trust-both":
-        return "" if rotation.clients_trust_new else TRUST_NEW.format(bundle=content.directory / "trusted.pem")
+        ready = served or rotation.clients_trust_new
+        return "" if ready else TRUST_NEW.format(bundle=content.directory / "trusted.pem")
     if phase == "new-leaves":
-        return "" if rotation.clients_use_new else USE_NEW.format(signer=_subject(content))
+        return "" if served or rotation.clients_use_new else USE_NEW.format(signer=_subject(content))
     age = HOURS_APART if content.trust.signer == CLUSTER or rotation.force else _hours(content, now)
     if age >= HOURS_APART:
         return ""

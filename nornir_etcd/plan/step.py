@@ -13,8 +13,11 @@ Action = Literal[
     "retire-ca",  # a CA rotation: the former CA is trusted no more
     "issue-client",
     "issue-certificate",
+    "issue-apiserver",  # the client certificate of the API server on a host
     "pull-image",
     "place-files",
+    "place-apiserver-files",
+    "replace-apiserver",  # its manifest
     "prepare-member",  # place-files, and the data directory of a first start
     "start-member",
     "await-member",
@@ -25,7 +28,7 @@ Action = Literal[
 
 
 AUTHORITY_ACTIONS: tuple[Action, ...] = ("make-ca", "make-etcd-ca", "add-ca", "switch-signer", "retire-ca")
-CONTROLLER_ACTIONS: tuple[Action, ...] = (*AUTHORITY_ACTIONS, "issue-client", "issue-certificate")
+CONTROLLER_ACTIONS: tuple[Action, ...] = (*AUTHORITY_ACTIONS, "issue-client", "issue-certificate", "issue-apiserver")
 """Actions that touch no host, in the order in which they come."""
 
 

@@ -5,7 +5,7 @@ member must never be configured as a cluster of the hosts that happen to be sele
 """
 
 from nornir_etcd.tasks.apiserver import place_apiserver_files, write_apiserver_manifest
-from nornir_etcd.tasks.certificates import issue_certificate
+from nornir_etcd.tasks.certificates import issue_apiserver, issue_certificate
 from nornir_etcd.tasks.container import await_member, container_log, pull_image
 from nornir_etcd.tasks.files import place_files
 from nornir_etcd.tasks.leader import move_leader
@@ -14,6 +14,7 @@ from nornir_etcd.tasks.manifest import write_manifest
 __all__ = [
     "await_member",
     "container_log",
+    "issue_apiserver",
     "issue_certificate",
     "move_leader",
     "place_apiserver_files",

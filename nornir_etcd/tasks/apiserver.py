@@ -14,7 +14,7 @@ from nornir_etcd import apiserver
 from nornir_etcd.connections import https
 from nornir_etcd.exceptions import ConnectionLost, EtcdError, NornirEtcdError, PkiError, RemoteError, StepFailed
 from nornir_etcd.layout import MANIFEST_MODE, layout
-from nornir_etcd.manifest import manifest_diff
+from nornir_etcd.manifest import TRUSTED_CA, manifest_diff
 from nornir_etcd.observation import ApiServerState, Unknown
 from nornir_etcd.observe import observe_host
 from nornir_etcd.remote.exec import run_script
@@ -170,7 +170,7 @@ def _look(task: Task, cluster: Cluster, member: Member, trust: str | None) -> _F
     if trust is None:
         trust = host.files[paths.trusted_ca].sha256 if paths.trusted_ca in host.files else ""
     try:
-        annotations = {apiserver.TRUSTED_CA: trust}
+        annotations = {TRUSTED_CA: trust}
         wanted = apiserver.edited(text, flags=apiserver.wanted_flags(paths), annotations=annotations)
         parsed = apiserver.parse(wanted)
     except ValueError as error:

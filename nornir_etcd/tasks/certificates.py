@@ -11,7 +11,8 @@ from nornir.core.task import Result
 
 from nornir_etcd.pki.authority import make_authority
 from nornir_etcd.pki.leaf import issue
-from nornir_etcd.plan.certs import AS_DUE, controller_request, leaf_request, member_due
+from nornir_etcd.plan import apiserver
+from nornir_etcd.plan.certs import AS_DUE, apiserver_due, controller_request, leaf_request, member_due
 from nornir_etcd.signers.local import CertificateStore
 
 if TYPE_CHECKING:
@@ -84,6 +85,31 @@ def retire_ca(cluster: Cluster) -> None:
         PkiError: the new one does not sign yet, or the folder cannot be written.
     """
     store_of(cluster).retire_former()
+
+
+def issue_apiserver(task: Task, cluster: Cluster, *, renewal: Renewal = AS_DUE, dry_run: bool | None = None) -> Result:
+    """Issue the client certificate of the host's API server where it is due. The host itself is not touched.
+
+    Args:
+        task: Nornir's.
+        cluster: the host's cluster.
+        renewal: what is made anew before its time.
+        dry_run: overrides Nornir's own.
+
+    Returns:
+        changed where a certificate was due; the diff names the reason.
+
+    Raises:
+        PkiError: nothing can be issued, or the folder cannot be written.
+    """
+    store = store_of(cluster)
+    member, content = cluster.member(task.host.name), store.read()
+    reason = apiserver_due(member, content, _now(), renewal)
+    if reason and not task.is_dry_run(dry_run):
+        leaf = issue(content.authority(now=_now()), apiserver.request(member), now=_now())
+        with _WRITING:
+            store.write_apiserver(member.name, leaf)
+    return Result(task.host, changed=bool(reason), diff=f"{member.name}.pem: {reason}\n" if reason else "")
 
 
 def issue_certificate(

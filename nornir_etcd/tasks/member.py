@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from inspect import signature
+from typing import TYPE_CHECKING, Any
 
 from nornir.core.task import Result
 
 from nornir_etcd.plan.certs import AS_DUE
-from nornir_etcd.tasks.certificates import issue_certificate
+from nornir_etcd.tasks.apiserver import place_apiserver_files, write_apiserver_manifest
+from nornir_etcd.tasks.certificates import issue_apiserver, issue_certificate
 from nornir_etcd.tasks.container import await_member, pull_image
 from nornir_etcd.tasks.files import place_files
 from nornir_etcd.tasks.leader import move_leader
 from nornir_etcd.tasks.manifest import write_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nornir.core.task import Task
 
@@ -25,7 +27,13 @@ if TYPE_CHECKING:
     from nornir_etcd.plan.step import Action
 
 
-CHANGES_NO_HOST: tuple[Action, ...] = ("issue-certificate", "await-member", "await-restart", "move-leader")
+CHANGES_NO_HOST: tuple[Action, ...] = (
+    "issue-certificate",
+    "issue-apiserver",
+    "await-member",
+    "await-restart",
+    "move-leader",
+)
 """Actions by which no host is changed."""
 
 
@@ -68,24 +76,30 @@ def carry_out(
     """
     started = time.monotonic()
     action = actions[task.host.name]
-    if action == "issue-certificate":
-        done = task.run(task=issue_certificate, cluster=cluster, renewal=renewal)
-    elif action == "pull-image":
-        done = task.run(task=pull_image, cluster=cluster)
-    elif action in ("place-files", "prepare-member"):
-        first_start = action == "prepare-member"
-        done = task.run(task=place_files, cluster=cluster, observation=observation, first_start=first_start)
-    elif action == "move-leader":
-        done = task.run(task=move_leader, cluster=cluster, observation=observation)
-    elif action == "await-member":
-        done = task.run(task=await_member, cluster=cluster)
-    elif action == "await-restart":
-        done = task.run(task=await_member, cluster=cluster, observation=observation, restarted=True)
-    else:
-        done = task.run(task=start_member, cluster=cluster, observation=observation)
+    chosen, more = _TASKS[action]
+    given = {"observation": observation, "renewal": renewal}
+    named = {name: value for name, value in given.items() if name in signature(chosen).parameters}
+    done = task.run(task=chosen, cluster=cluster, **named, **more)
     return Result(
         task.host,
         changed=action not in CHANGES_NO_HOST and done[0].changed,
         diff=done[0].diff,
         result=time.monotonic() - started,
     )
+
+
+_TASKS: dict[Action, tuple[Callable[..., Result], dict[str, Any]]] = {
+    "issue-certificate": (issue_certificate, {}),
+    "issue-apiserver": (issue_apiserver, {}),
+    "pull-image": (pull_image, {}),
+    "place-files": (place_files, {}),
+    "prepare-member": (place_files, {"first_start": True}),
+    "place-apiserver-files": (place_apiserver_files, {}),
+    "replace-apiserver": (write_apiserver_manifest, {}),
+    "start-member": (start_member, {}),
+    "await-member": (await_member, {}),
+    "await-restart": (await_member, {"restarted": True}),
+    "move-leader": (move_leader, {}),
+    "replace-manifest": (start_member, {}),
+}
+"""The task that carries out a step on its host, and what it is told besides, by action."""

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nornir_etcd.apiserver import ApiServer, client_files, wanted_flags
 from nornir_etcd.cluster import Cluster, Member, load_clusters, quorum
 from nornir_etcd.layout import CA, CERTIFICATE, CERTIFICATE_MODE, KEY, KEY_MODE, layout
 from nornir_etcd.manifest import render
@@ -42,7 +43,7 @@ from nornir_etcd.observation import (
     Volume,
 )
 from nornir_etcd.pki.authority import Authority, make_authority
-from nornir_etcd.pki.leaf import LeafRequest, issue
+from nornir_etcd.pki.leaf import LeafRequest, apiserver_request, issue
 from nornir_etcd.pki.trust import CLUSTER, Trust
 from nornir_etcd.plan.certs import AS_DUE, Renewal, controller_request, leaf_request
 from nornir_etcd.plan.identity import bootstrap_ids, hexadecimal
@@ -187,6 +188,19 @@ class Node:
             paths.manifest: self.manifest.encode() if self.manifest is not None else None,
         }
         return {path: content.decode() for path, content in found.items() if content is not None}
+
+    def place_for_apiserver(self, pair: Pair) -> None:
+        """Put the client certificate of the API server on the host."""
+        for path, content, mode in client_files(layout(self.member.settings), pair):
+            self.files[path] = FileState("file", mode, "0:0", sha256=digest(content))
+
+    def restart_apiserver(self, trusted: bytes | None) -> None:
+        """Point the API server at our files."""
+        assert isinstance(self.apiserver, ApiServerState)
+        assert isinstance(self.apiserver.manifest, ApiServer)
+        flags = wanted_flags(layout(self.member.settings))
+        changed = {name.replace("-", "_"): path for name, path in flags.items()} | {"trusted_ca": digest(trusted)}
+        self.apiserver = replace(self.apiserver, manifest=replace(self.apiserver.manifest, **changed))
 
     @property
     def container_age(self) -> float:
@@ -339,6 +353,9 @@ class World:
             self._change_ca(step)
         elif step.action == "issue-client":
             self.store = replace(self.store, client=pair(self.signer, controller_request(self.cluster)))
+        elif step.action == "issue-apiserver":
+            leaf = pair(self.signer, apiserver_request())
+            self.store = replace(self.store, apiservers=self.store.apiservers | {step.host: leaf})
         elif step.action == "issue-certificate":
             leaf = pair(self.signer, leaf_request(self.nodes[step.host].member))
             self.store = replace(self.store, leaves=self.store.leaves | {step.host: leaf})
@@ -373,6 +390,8 @@ class World:
         if step.action == "pull-image":
             assert not isinstance(node.images, Unknown)
             node.images |= {node.member.settings.etcd_image}
+        elif step.action in {"place-apiserver-files", "replace-apiserver"}:
+            self._on_apiserver(node, step)
         elif step.action == "move-leader":
             if self.leader == node.name:
                 self.leads = min(self.running - {node.name})
@@ -392,6 +411,12 @@ class World:
             if step.action == "await-restart":
                 node.late, node.restarts = 0.0, node.restarts + 1
             self.start(node)
+
+    def _on_apiserver(self, node: Node, step: Step) -> None:
+        if step.action == "replace-apiserver":
+            node.restart_apiserver(self.store.trusted)
+        else:
+            node.place_for_apiserver(self.store.apiservers[node.name])
 
     def start(self, node: Node) -> None:
         """Start the member as a kubelet would: only where the guard, or the data behind it, is there."""

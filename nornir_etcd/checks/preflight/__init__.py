@@ -73,8 +73,9 @@ def concern(desired: Desired, plan: Plan) -> Concern:
     if plan.refusals:
         return Concern(desired.scope, desired.scope if "manifests" in desired.allowed else frozenset())
     nothing = (*CONTROLLER_ACTIONS, "move-leader")
+    files = ("place-files", "place-apiserver-files", "replace-apiserver")
     written = frozenset(step.host for step in plan.steps if step.action not in nothing)
-    started = frozenset(step.host for step in plan.steps if step.action not in (*nothing, "place-files"))
+    started = frozenset(step.host for step in plan.steps if step.action not in (*nothing, *files))
     return Concern(written, started)
 
 

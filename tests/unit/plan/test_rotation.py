@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nornir_etcd.apiserver import parse
 from nornir_etcd.manifest import trusted_ca
-from nornir_etcd.observation import Unknown
+from nornir_etcd.observation import ApiServerState, Unknown
 from nornir_etcd.pki.certificate import signed_by
 from nornir_etcd.plan.certs import ca_to_make
 from nornir_etcd.plan.rotation import Rotation
@@ -20,6 +21,27 @@ if TYPE_CHECKING:
     from nornir_etcd.plan.planner import Difference
     from nornir_etcd.plan.step import Plan, Step
 
+KUBEADM = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: kube-apiserver
+spec:
+  containers:
+  - name: kube-apiserver
+    command:
+    - kube-apiserver
+    - --etcd-cafile=/etc/kubernetes/pki/etcd/ca.crt
+    - --etcd-certfile=/etc/kubernetes/pki/apiserver-etcd-client.crt
+    - --etcd-keyfile=/etc/kubernetes/pki/apiserver-etcd-client.key
+    - --etcd-servers=https://127.0.0.1:2379
+    volumeMounts:
+    - {mountPath: /etc/kubernetes/pki, name: k8s-certs}
+  volumes:
+  - name: k8s-certs
+    hostPath:
+      path: /etc/kubernetes/pki
+"""
 ROTATE: frozenset[Difference] = frozenset({"certificates", "manifests", "authority"})
 ALL = Rotation(clients_trust_new=True, clients_use_new=True)
 MAX_ROUNDS = 20
@@ -256,3 +278,60 @@ def test_the_manifest_says_with_which_cas_a_member_is_started() -> None:
     both = trusted_ca(world.wanted["master-1"])
     complete(world)
     assert len({before, both, trusted_ca(world.wanted["master-1"])}) == 3
+
+
+def with_apiserver(world: World, *numbers: int) -> None:
+    """Let API servers run on hosts, as kubeadm has them: with files of the cluster's CA under names of its own."""
+    for number in numbers:
+        world[number].apiserver = ApiServerState(parse(KUBEADM), ())
+
+
+def test_api_servers_get_certificates_and_both_cas_before_new_certificates_are_served() -> None:
+    world = rotating()
+    with_apiserver(world, 1, 2, 3)
+    steps = complete(world, Rotation())
+    assert is_rotated(world), "nobody else is waited for"
+    at = {
+        step: [i for i, one in enumerate(steps) if one.endswith(step)]
+        for step in {one.rpartition("/")[2] for one in steps}
+    }
+    both, drop = at["replace-apiserver"][:3], at["replace-apiserver"][3:]
+    (switch,), (retire,) = at["switch-signer"], at["retire-ca"]
+    assert len(drop) == 3
+    assert max(both) < switch < retire < min(drop)
+    assert max(at["replace-manifest"][:3]) < min(both), "members first"
+    assert switch < min(at["issue-apiserver"][3:]) < max(at["place-apiserver-files"][3:]) < retire
+    new = more_authorities()[0].pem
+    assert all(pair.certificate and signed_by(pair.certificate, new) for pair in world.store.apiservers.values())
+    assert not next_plan(world, Rotation()).steps
+
+
+def test_an_api_server_that_cannot_see_our_files_is_named_and_waited_for() -> None:
+    world = rotating()
+    with_apiserver(world, 1)
+    world[1].apiserver = ApiServerState(parse(KUBEADM.replace("path: /etc/kubernetes/pki", "path: /elsewhere")), ())
+    complete(world, Rotation())
+    notes = next_plan(world, Rotation()).notes
+    assert "master-1: kube-apiserver: /etc/kubernetes/pki/etcd/ca.pem is not mounted into its container" in notes
+    assert "--clients-trust-new" in notes[-1]
+    assert world.store.trust.phase == "trust-both"
+
+
+def test_an_api_server_of_another_etcd_is_none_of_ours() -> None:
+    world = rotating()
+    world[1].apiserver = ApiServerState(
+        parse(KUBEADM.replace("https://127.0.0.1:2379", "https://198.51.100.1:2379")), ()
+    )
+    steps = complete(world)
+    assert not any(step.endswith("replace-apiserver") for step in steps)
+
+
+def test_an_api_server_whose_manifest_is_not_found_is_named() -> None:
+    world = rotating()
+    world[2].apiserver = ApiServerState(None, ())
+    complete(world, Rotation())
+    assert (
+        next_plan(world, Rotation())
+        .notes[0]
+        .startswith("master-2: kube-apiserver: its manifest does not lie where it is looked for")
+    )

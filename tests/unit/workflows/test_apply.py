@@ -47,7 +47,7 @@ def test_a_step_that_fails_tells_when_it_was_begun_and_how_long_it_took() -> Non
     times = {"node-1": _Times()}
     results = nr.run(
         task=_announced,
-        cluster=None,  # whatever is done with it fails
+        desired=None,  # whatever is done with it fails
         observation=None,
         steps={"node-1": step},
         announce=Announcer(None, "deploy"),
