@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from nornir_etcd.exceptions import PkiError
 from nornir_etcd.pki import certificate as certificates
-from nornir_etcd.pki import keys
+from nornir_etcd.pki import chain, keys
 
 if TYPE_CHECKING:
     from nornir_etcd.pki.keys import KeyType, PrivateKey
@@ -28,31 +28,60 @@ BACKDATE = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Authority:
-    """A CA that can sign."""
+    """A CA that can sign.
+
+    Attributes:
+        certificate: what leaves are signed by.
+        key: its private key.
+        pem: the certificate as it is handed out; a bundle stays a bundle.
+        issuers: of an intermediate CA, those above it, a root last.
+    """
 
     certificate: x509.Certificate
     key: PrivateKey = field(repr=False)
-    pem: bytes  # the certificate as it is handed out; a bundle stays a bundle
+    pem: bytes
+    issuers: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def not_after(self) -> datetime:
+        """When it or one of its issuers expires (aware, UTC): nothing that it signs is trusted longer."""
+        return chain.until((self.certificate, *self.issuers))
+
+    @property
+    def served_pem(self) -> bytes:
+        """What a leaf's PEM holds after the leaf: the intermediate CAs up to the root, which is left out.
+
+        Who trusts the root alone finds the way by them (RFC 8446, 4.4.2); empty where a root signs.
+        """
+        way = (self.certificate, *self.issuers)
+        return b"".join(one.public_bytes(Encoding.PEM) for one in way if not chain.is_root(one))
 
 
-def load_authority(certificate_pem: bytes, key_pem: bytes, *, now: datetime) -> Authority:
+def load_authority(
+    certificate_pem: bytes, key_pem: bytes, *, now: datetime, passphrase: bytes | None = None
+) -> Authority:
     """Return the CA of a certificate and its key.
+
+    An intermediate CA needs its issuers in the same PEM, up to a self-signed root: gRPC and OpenSSL trust nothing
+    without the root (see pki.chain).
 
     Args:
         certificate_pem: the CA certificate; of a bundle, the first one signs.
         key_pem: its private key.
         now: the time at which it must be valid, aware.
+        passphrase: of the key, where it has one.
 
     Raises:
-        PkiError: where it is unreadable, is no CA, may not sign certificates, does not match the key, or is not valid.
+        PkiError: where it is unreadable, is no CA, may not sign certificates, does not match the key, is not valid, or
+            is an intermediate one without its issuers.
     """
-    certificate = certificates.load(certificate_pem)
-    key = keys.load(key_pem)
+    certificate, *others = certificates.load_all(certificate_pem)
+    key = keys.load(key_pem, passphrase)
     info = certificates.describe(certificate_pem)
     thing = f"CA certificate '{info.subject}'"
     if not info.is_ca:
         raise PkiError(thing, wanted="a CA (basicConstraints CA:TRUE)", found="a certificate that is none")
-    if not _may_sign(certificate):
+    if not chain.may_sign(certificate):
         raise PkiError(thing, wanted="the key usage keyCertSign", found="a key usage without it")
     if certificate.public_key() != key.public_key():
         raise PkiError(
@@ -61,12 +90,18 @@ def load_authority(certificate_pem: bytes, key_pem: bytes, *, now: datetime) -> 
             found="a key of another certificate",
             remedy="put the CA's own certificate and key side by side",
         )
-    if now >= info.not_after:
-        raise PkiError(thing, wanted="a valid CA", found=f"one that expired on {info.not_after:%Y-%m-%d %H:%M} UTC")
-    if now < info.not_before:
-        found = f"one that is valid from {info.not_before:%Y-%m-%d %H:%M} UTC"
-        raise PkiError(thing, wanted="a valid CA", found=found, remedy="check this machine's clock")
-    return Authority(certificate, key, certificate_pem)
+    _check_dates(certificate, thing, now)
+    issuers = () if chain.is_root(certificate) else chain.issuers(certificate, (), others)
+    if not (issuers or chain.is_root(certificate)):
+        raise PkiError(
+            thing,
+            wanted="a self-signed CA, or an intermediate one with its issuers after it in the same file",
+            found=f"one issued by '{info.issuer}' and no way from it to a root",
+            remedy="append the certificates of its issuers, the root last: gRPC and OpenSSL trust nothing without it",
+        )
+    for issuer in issuers:
+        _check_dates(issuer, f"CA certificate '{certificates.common_name(issuer.subject)}'", now)
+    return Authority(certificate, key, certificate_pem, issuers)
 
 
 def make_authority(
@@ -137,9 +172,10 @@ def signature_hash(key: PrivateKey) -> hashes.SHA256 | None:
     return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
 
 
-def _may_sign(certificate: x509.Certificate) -> bool:
-    """Return whether keyUsage, where it is there, holds keyCertSign (RFC 5280, 4.2.1.3)."""
-    try:
-        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-    except x509.ExtensionNotFound:
-        return True
+def _check_dates(certificate: x509.Certificate, thing: str, now: datetime) -> None:
+    ends, begins = certificate.not_valid_after_utc, certificate.not_valid_before_utc
+    if now >= ends:
+        raise PkiError(thing, wanted="a valid CA", found=f"one that expired on {ends:%Y-%m-%d %H:%M} UTC")
+    if now < begins:
+        found = f"one that is valid from {begins:%Y-%m-%d %H:%M} UTC"
+        raise PkiError(thing, wanted="a valid CA", found=found, remedy="check this machine's clock")

@@ -111,7 +111,7 @@ def signed_by(leaf_pem: bytes, ca_pem: bytes) -> bool:
         PkiError: where one of the two is unreadable.
     """
     leaf = load(leaf_pem)
-    return any(_issued(leaf, issuer) for issuer in load_all(ca_pem))
+    return any(issued_by(leaf, issuer) for issuer in load_all(ca_pem))
 
 
 def signers(leaf_pem: bytes, ca_pem: bytes, between: Sequence[bytes] = ()) -> list[bytes]:
@@ -132,8 +132,8 @@ def signers(leaf_pem: bytes, ca_pem: bytes, between: Sequence[bytes] = ()) -> li
     found: list[x509.Certificate] = []
     while ahead:
         issued = ahead.pop()
-        found += [one for one in trusted if one not in found and _issued(issued, one)]
-        above = [one for one in pool if one not in seen and _issued(issued, one)]
+        found += [one for one in trusted if one not in found and issued_by(issued, one)]
+        above = [one for one in pool if one not in seen and issued_by(issued, one)]
         ahead += above
         seen += above
     return [one.public_bytes(Encoding.PEM) for one in found]
@@ -157,9 +157,10 @@ def fingerprints(pem: bytes) -> frozenset[str]:
     return frozenset(one.fingerprint(hashes.SHA256()).hex() for one in load_all(pem))
 
 
-def _issued(leaf: x509.Certificate, issuer: x509.Certificate) -> bool:
+def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Return whether one certificate was issued by another: issuer name and signature."""
     try:
-        leaf.verify_directly_issued_by(issuer)
+        certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True

@@ -18,6 +18,14 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519Pri
 
 _PUBLIC_EXPONENT = 65537  # what cryptography's documentation advises for all new keys
 
+# cfssl writes PKCS#8 under a label of its own (csr/csr.go, ParseRequest) and reads it back (helpers/derhelpers).
+_CFSSL_ED25519, _PKCS8 = b" Ed25519 PRIVATE KEY-----", b" PRIVATE KEY-----"
+
+_GIVE = (
+    "of a CA's key name it in etcd_ca_passphrase_file or etcd_ca_passphrase_env, or give --ask-ca-passphrase; "
+    "any other key has to be without one: openssl pkey -in KEY -out NEWKEY"
+)
+
 
 def make(key_type: KeyType) -> PrivateKey:
     """Return a new private key."""
@@ -26,33 +34,55 @@ def make(key_type: KeyType) -> PrivateKey:
     return rsa.generate_private_key(_PUBLIC_EXPONENT, int(key_type.removeprefix("rsa-")))
 
 
-def load(pem: bytes) -> PrivateKey:
-    """Return the private key of a PEM text: PKCS#8, PKCS#1 (kubeadm's RSA) or SEC1 (cfssl's ECDSA).
+def load(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
+    """Return the private key of a PEM text: PKCS#8, PKCS#1 (kubeadm's RSA), SEC1 or cfssl's own Ed25519.
+
+    Args:
+        pem: the key; encrypted as PKCS#8 or as OpenSSL's traditional form (RFC 1421), where it has a passphrase.
+        passphrase: of a key that has one; a key without is read all the same.
 
     Raises:
-        PkiError: where it is unreadable, has a passphrase, or is of a kind that etcd cannot use.
+        PkiError: where it is unreadable, has a passphrase that was not given or is another, or is of a kind that etcd
+            cannot use.
     """
+    pem = pem.replace(_CFSSL_ED25519, _PKCS8)
+    encrypted = _is_encrypted(pem)
+    if encrypted and passphrase is None:
+        raise PkiError("private key", wanted="its passphrase", found="none", remedy=_GIVE)
     try:
-        key = serialization.load_pem_private_key(pem, password=None)
-    except TypeError:  # what cryptography raises for a key that needs a password
-        raise PkiError(
-            "private key",
-            wanted="a key without a passphrase",
-            found="one with a passphrase",
-            remedy="remove it with: openssl pkey -in KEY -out NEWKEY",
-        ) from None
-    except (ValueError, UnsupportedAlgorithm):
+        key = serialization.load_pem_private_key(pem, passphrase if encrypted else None)
+    except (TypeError, ValueError, UnsupportedAlgorithm) as error:
         # The cause is left out: nothing that was near key material goes into a traceback.
-        raise PkiError("private key", wanted="a key in PEM", found="no readable private key") from None
+        raise _unreadable(error, encrypted=encrypted) from None
     if not isinstance(key, PrivateKey):
         raise PkiError("private key", wanted="an ECDSA, RSA or Ed25519 key", found=type_of(key.public_key()))
     return key
 
 
-def dump(key: PrivateKey) -> bytes:
-    """Return a private key as PEM (PKCS#8, no passphrase)."""
+def dump(key: PrivateKey, passphrase: bytes | None = None) -> bytes:
+    """Return a private key as PEM (PKCS#8), encrypted where a passphrase is given."""
     return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption(),
+    )
+
+
+def _is_encrypted(pem: bytes) -> bool:
+    return b"BEGIN ENCRYPTED PRIVATE KEY" in pem or b"Proc-Type: 4,ENCRYPTED" in pem
+
+
+def _unreadable(error: Exception, *, encrypted: bool) -> PkiError:
+    if not encrypted:
+        return PkiError("private key", wanted="a key in PEM", found="no readable private key")
+    # "Key encrypted with unknown cipher", "Unknown key encryption algorithm" are ValueErrors as well.
+    if not isinstance(error, UnsupportedAlgorithm) and "unknown" not in str(error).lower():
+        return PkiError("private key", wanted="its passphrase", found="another, or a damaged key", remedy=_GIVE)
+    return PkiError(
+        "private key",
+        wanted="a key encrypted as PKCS#8 with AES",
+        found="another encryption",
+        remedy="encrypt it anew with: openssl pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out NEWKEY",
     )
 
 

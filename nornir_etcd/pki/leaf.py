@@ -124,7 +124,8 @@ def apiserver_request(days: int = LEAF_DAYS, key_type: KeyType = "ecdsa-p256") -
 def issue(authority: Authority, request: LeafRequest, *, now: datetime) -> Leaf:
     """Return a new key and its certificate, signed by the CA.
 
-    It is valid from 5 minutes before `now`, and never outside the validity of its CA.
+    It is valid from 5 minutes before `now`, and never outside the validity of its CA. Its PEM holds the intermediate
+    CAs that it hangs on, where there are any.
 
     Args:
         authority: the CA that signs.
@@ -134,19 +135,16 @@ def issue(authority: Authority, request: LeafRequest, *, now: datetime) -> Leaf:
     Raises:
         PkiError: where the CA has expired or a name cannot stand in a certificate.
     """
-    ca = authority.certificate
-    if now >= ca.not_valid_after_utc:
-        found = f"one that expired on {ca.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-        raise PkiError(f"leaf for '{request.common_name}'", wanted="a valid CA", found=found)
+    not_before, not_after = validity(authority, request, now=now)
     key = keys.make(request.key_type)
     builder = (
         x509.CertificateBuilder()
         .subject_name(authorities.subject(request.common_name, request.organization))
-        .issuer_name(ca.subject)
+        .issuer_name(authority.certificate.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(max(now - authorities.BACKDATE, ca.not_valid_before_utc))
-        .not_valid_after(expiry(ca.not_valid_after_utc, request, now=now))
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(
             authorities.key_usage(digital_signature=True, key_encipherment=isinstance(key, rsa.RSAPrivateKey)),
@@ -156,11 +154,45 @@ def issue(authority: Authority, request: LeafRequest, *, now: datetime) -> Leaf:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(_authority_key_identifier(authority), critical=False)
     )
-    names = _general_names(request)
+    names = alternative_names(request)
     if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        builder = builder.add_extension(names, critical=False)
     certificate = builder.sign(authority.key, authorities.signature_hash(authority.key))
-    return Leaf(certificate.public_bytes(Encoding.PEM), keys.dump(key))
+    return Leaf(certificate.public_bytes(Encoding.PEM) + authority.served_pem, keys.dump(key))
+
+
+def validity(authority: Authority, request: LeafRequest, *, now: datetime) -> tuple[datetime, datetime]:
+    """Return from when and until when a leaf made now is valid.
+
+    Args:
+        authority: the CA that signs.
+        request: what is wanted.
+        now: the present time, aware.
+
+    Raises:
+        PkiError: where the CA has expired.
+    """
+    if now >= authority.not_after:
+        found = f"one that expired on {authority.not_after:%Y-%m-%d %H:%M} UTC"
+        raise PkiError(f"leaf for '{request.common_name}'", wanted="a valid CA", found=found)
+    not_before = max(now - authorities.BACKDATE, authority.certificate.not_valid_before_utc)
+    return not_before, expiry(authority.not_after, request, now=now)
+
+
+def alternative_names(request: LeafRequest) -> x509.SubjectAlternativeName | None:
+    """Return the names and addresses of a request as they stand in a certificate; None where it has none.
+
+    Raises:
+        PkiError: where one of them cannot.
+    """
+    try:
+        addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in request.ip_addresses]
+        names = [*(x509.DNSName(name) for name in request.dns_names), *addresses]
+    except ValueError as error:
+        raise PkiError(
+            f"leaf for '{request.common_name}'", wanted="DNS names and IP addresses", found=str(error)
+        ) from error
+    return x509.SubjectAlternativeName(names) if names else None
 
 
 def expiry(ca_not_after: datetime, request: LeafRequest, *, now: datetime) -> datetime:
@@ -193,16 +225,6 @@ def _dns(text: str) -> str:
     if not _DNS_NAME.fullmatch(name) or _FAILED_IPV4.fullmatch(name):
         raise PkiError("certificate name", wanted="an IP address or a DNS name in ASCII", found=f"'{text}'")
     return name
-
-
-def _general_names(request: LeafRequest) -> list[x509.GeneralName]:
-    try:
-        addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in request.ip_addresses]
-        return [*(x509.DNSName(name) for name in request.dns_names), *addresses]
-    except ValueError as error:
-        raise PkiError(
-            f"leaf for '{request.common_name}'", wanted="DNS names and IP addresses", found=str(error)
-        ) from error
 
 
 def _authority_key_identifier(authority: Authority) -> x509.AuthorityKeyIdentifier:

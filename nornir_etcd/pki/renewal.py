@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from nornir_etcd.exceptions import PkiError
 from nornir_etcd.pki import certificate as certificates
-from nornir_etcd.pki import keys
-from nornir_etcd.pki.leaf import USAGES_OF, LeafRequest, expiry
+from nornir_etcd.pki import chain
+from nornir_etcd.pki.acceptance import faults
+from nornir_etcd.pki.leaf import LeafRequest, expiry
 
 if TYPE_CHECKING:
     from nornir_etcd.pki.certificate import CertificateInfo
@@ -22,6 +22,7 @@ def due(  # noqa: PLR0913 - all that the decision hangs on, and nothing read on 
     request: LeafRequest,
     now: datetime,
     renew_days: int,
+    force: bool = False,
 ) -> str | None:
     """Return why a leaf must be made anew, or None where it can stay.
 
@@ -35,6 +36,7 @@ def due(  # noqa: PLR0913 - all that the decision hangs on, and nothing read on 
         request: the leaf as it is wanted.
         now: the present time, aware.
         renew_days: a leaf that has fewer whole days left is made anew.
+        force: it was asked for, whatever its state.
 
     Returns:
         The first reason found, for a plan: "expires in 12 days, renewed below 30".
@@ -44,19 +46,13 @@ def due(  # noqa: PLR0913 - all that the decision hangs on, and nothing read on 
     """
     if certificate_pem is None or key_pem is None:
         return _missing(certificate_pem, key_pem)
-    try:
-        info = certificates.describe(certificate_pem)
-        public_key = keys.load(key_pem).public_key()
-    except PkiError as error:
-        return f"unreadable ({error})"
-    if certificates.load(certificate_pem).public_key() != public_key:
-        return "the certificate does not match its key"
     if ca_pem is None:
         return "the CA that signed it is missing"
-    if not certificates.signed_by(certificate_pem, ca_pem):
-        return f"not signed by the CA '{certificates.describe(ca_pem).subject}' but by '{info.issuer}'"
-    ca_not_after = certificates.describe(ca_pem).not_after
-    return _differs(info, request) or _aged(info, expiry(ca_not_after, request, now=now), now, renew_days)
+    for fault in faults(certificate_pem, key_pem, trusted_pem=ca_pem, request=request, now=now):
+        return fault
+    ends = expiry(_ends(ca_pem), request, now=now)
+    aged = _aged(certificates.describe(certificate_pem), ends, now, renew_days)
+    return aged or ("renewal was asked for" if force else None)
 
 
 def _missing(certificate_pem: bytes | None, key_pem: bytes | None) -> str:
@@ -65,26 +61,14 @@ def _missing(certificate_pem: bytes | None, key_pem: bytes | None) -> str:
     return "the certificate is missing" if certificate_pem is None else "the key is missing"
 
 
-def _differs(info: CertificateInfo, request: LeafRequest) -> str | None:
-    """Return what the leaf lacks of the request."""
-    present = {name.lower() for name in info.dns_names} | set(info.ip_addresses)
-    lacking = [name for name in (*request.dns_names, *request.ip_addresses) if name.lower() not in present]
-    if lacking:
-        return f"lacks the name{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}"
-    usages = [usage for usage in USAGES_OF[request.usage] if usage not in info.usages]
-    if usages:
-        return f"lacks the usage{'s' if len(usages) > 1 else ''} {', '.join(usages)}"
-    if info.key_type != request.key_type:
-        return f"its key is {info.key_type}, wanted {request.key_type}"
-    return None
+def _ends(ca_pem: bytes) -> datetime:
+    """Return when the CA that signs, the first of a bundle, ends, or one above it."""
+    certificate, *others = certificates.load_all(ca_pem)
+    return chain.until((certificate, *chain.issuers(certificate, (), others)))
 
 
 def _aged(info: CertificateInfo, renewed_until: datetime, now: datetime, renew_days: int) -> str | None:
-    """Return what the dates say, given how long a new leaf would live."""
-    if now < info.not_before:
-        return f"not valid before {info.not_before:%Y-%m-%d %H:%M} UTC"
-    if now >= info.not_after:
-        return f"expired on {info.not_after:%Y-%m-%d %H:%M} UTC"
+    """Return what the days left say, given how long a new leaf would live."""
     days = certificates.days_left(info, now)
     if days < renew_days and info.not_after < renewed_until - timedelta(seconds=1):  # certificates hold whole seconds
         return f"expires in {days} day{'' if days == 1 else 's'}, renewed below {renew_days}"

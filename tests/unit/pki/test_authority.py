@@ -10,6 +10,7 @@ from nornir_etcd.pki import certificate as certificates
 from nornir_etcd.pki import keys
 from nornir_etcd.pki.authority import Authority, load_authority, make_authority
 from nornir_etcd.pki.leaf import client_request, issue, member_request
+from tests.unit.pki.made import intermediate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,3 +142,65 @@ def test_an_unreadable_ca_is_refused(authority: Authority, now: datetime, pem: b
 def test_a_common_name_that_cannot_stand_in_a_certificate_is_refused(name: str, now: datetime) -> None:
     with pytest.raises(PkiError, match="wanted 1 to 64 characters"):
         make_authority(name, now=now)
+
+
+def test_the_key_of_a_ca_may_have_a_passphrase(authority: Authority, now: datetime) -> None:
+    closed = keys.dump(authority.key, b"PASS-NOT-SHOWN")
+    again = load_authority(authority.pem, closed, now=now, passphrase=b"PASS-NOT-SHOWN")
+    assert again.certificate == authority.certificate
+    for wrong in (None, b"other"):
+        with pytest.raises(PkiError, match="private key: wanted its passphrase, found ") as caught:
+            load_authority(authority.pem, closed, now=now, passphrase=wrong)
+        assert "NOT-SHOWN" not in str(caught.value)
+
+
+def test_an_intermediate_ca_without_its_issuers_is_refused(authority: Authority, now: datetime) -> None:
+    upper = intermediate(authority, "upper", now=now)
+    lower = intermediate(upper, "lower", now=now)
+    alone, middle, root = certificates.each(lower.pem)
+    other = make_authority("other", now=now).pem
+    for pem in (alone, alone + middle, alone + root, alone + middle + other):
+        with pytest.raises(PkiError) as caught:
+            load_authority(pem, keys.dump(lower.key), now=now)
+        assert str(caught.value) == (
+            "CA certificate 'lower': wanted a self-signed CA, or an intermediate one with its issuers after it in the "
+            "same file, found one issued by 'upper' and no way from it to a root; append the certificates of its "
+            "issuers, the root last: gRPC and OpenSSL trust nothing without it"
+        )
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_intermediate_ca_with_its_issuers_signs_and_its_leaves_hold_the_way_up(
+    authority: Authority, now: datetime, openssl: OpenSsl, tmp_path: Path, order: int
+) -> None:
+    upper = intermediate(authority, "upper", now=now)
+    lower = intermediate(upper, "lower", now=now)
+    own, *above = certificates.each(lower.pem)
+    loaded = load_authority(own + b"".join(above[::order]), keys.dump(lower.key), now=now)
+    leaf = issue(loaded, member_request("node-1", "10.0.0.1"), now=now)
+    subjects = [certificates.describe(one).subject for one in certificates.each(leaf.certificate_pem)]
+    assert subjects == ["node-1", "lower", "upper"]
+
+    (tmp_path / "bundle.pem").write_bytes(loaded.pem)
+    (tmp_path / "root.pem").write_bytes(authority.pem)
+    (tmp_path / "own.pem").write_bytes(own)
+    (tmp_path / "leaf.pem").write_bytes(leaf.certificate_pem)
+    for purpose in ("sslserver", "sslclient"):
+        verify = ("verify", "-x509_strict", "-purpose", purpose)
+        openssl(*verify, "-CAfile", "bundle.pem", "leaf.pem")  # what is served after the leaf is not even needed
+        openssl(*verify, "-CAfile", "root.pem", "-untrusted", "leaf.pem", "leaf.pem")
+        openssl(*verify, "-CAfile", "own.pem", "leaf.pem", fails=True)  # why it is refused without its issuers
+
+
+def test_a_root_hands_out_leaves_alone(authority: Authority, now: datetime) -> None:
+    assert authority.served_pem == b""
+    assert len(certificates.each(issue(authority, client_request("c"), now=now).certificate_pem)) == 1
+
+
+def test_a_ca_ends_with_the_first_of_its_issuers(authority: Authority, now: datetime) -> None:
+    upper = intermediate(authority, "upper", now=now, days=10)
+    lower = intermediate(upper, "lower", now=now, days=100)
+    loaded = load_authority(lower.pem, keys.dump(lower.key), now=now)
+    assert loaded.not_after == upper.certificate.not_valid_after_utc
+    with pytest.raises(PkiError, match="CA certificate 'upper': wanted a valid CA, found one that expired on"):
+        load_authority(lower.pem, keys.dump(lower.key), now=now + timedelta(days=11))

@@ -9,6 +9,7 @@ from nornir_etcd.exceptions import PkiError
 from nornir_etcd.pki.authority import Authority, make_authority
 from nornir_etcd.pki.leaf import Leaf, LeafRequest, client_request, issue, member_request
 from nornir_etcd.pki.renewal import due
+from tests.unit.pki.made import Recipe, intermediate
 
 REQUEST = member_request("node-1", "10.0.0.1", ["etcd.example.com"])
 
@@ -25,7 +26,9 @@ class Asked:
         self.leaf, self.now = leaf, now
         self.ca_pem: bytes | None = authority.pem
 
-    def __call__(self, request: LeafRequest = REQUEST, *, days: float = 0, renew_days: int = 30) -> str | None:
+    def __call__(
+        self, request: LeafRequest = REQUEST, *, days: float = 0, renew_days: int = 30, force: bool = False
+    ) -> str | None:
         return due(
             self.leaf.certificate_pem,
             self.leaf.key_pem,
@@ -33,6 +36,7 @@ class Asked:
             request=request,
             now=self.now + timedelta(days=days),
             renew_days=renew_days,
+            force=force,
         )
 
 
@@ -133,3 +137,30 @@ def test_a_leaf_shorter_than_its_ca_is_renewed_up_to_the_end_of_the_ca(now: date
     pems = (leaf.certificate_pem, leaf.key_pem)
     reason = due(*pems, ca_pem=authority.pem, request=client_request("c"), now=now, renew_days=30)
     assert reason == "expires in 9 days, renewed below 30"
+
+
+def test_a_leaf_that_outlives_its_ca_is_a_reason(asked: Asked, authority: Authority, now: datetime) -> None:
+    asked.leaf = Recipe.of(authority, REQUEST, now).but(not_after=now + timedelta(days=4000)).leaf()
+    assert asked() == f"outlives its CA 'example-etcd-ca', which expires on {authority.not_after:%Y-%m-%d %H:%M} UTC"
+
+
+def test_renewal_that_was_asked_for_is_a_reason_where_there_is_no_other(asked: Asked) -> None:
+    assert asked(force=True) == "renewal was asked for"
+    assert asked(days=353, force=True) == "expires in 11 days, renewed below 30"
+    assert asked(days=353, renew_days=5) is None
+    assert asked(member_request("node-1", "10.0.0.2"), force=True) == "lacks the name 10.0.0.2"
+
+
+def test_a_leaf_under_an_intermediate_ca_stays_as_long_as_the_way_up_holds(authority: Authority, now: datetime) -> None:
+    upper = intermediate(authority, "upper", now=now, days=20)
+    lower = intermediate(upper, "lower", now=now)
+    leaf = issue(lower, REQUEST, now=now)
+    pems = (leaf.certificate_pem, leaf.key_pem)
+    for days in (0, 10, 19):  # it ends with its CA, and so would a new one
+        later = now + timedelta(days=days)
+        assert due(*pems, ca_pem=lower.pem, request=REQUEST, now=later, renew_days=30) is None
+
+
+def test_a_leaf_of_the_second_ca_of_a_bundle_stays(asked: Asked, authority: Authority, now: datetime) -> None:
+    asked.ca_pem = make_authority("new", now=now).pem + authority.pem
+    assert asked() is None
