@@ -40,8 +40,16 @@ EQUAL = (
     "etcd_cert_days",
     "etcd_renew_days",
     "generate_certs_dir",
+    "cert_signer",
+    "cfssl_version",
+    "cfssl_dir",
+    "etcd_ca_passphrase_env",
+    "etcd_ca_passphrase_file",
 )
 """Variables of the cluster as a whole: equal on all its members (heartbeat and election: https://etcd.io/docs/v3.5/tuning/)."""
+
+_FOLLOWS = {"cfssl_dir": "generate_certs_dir"}
+"""Of these, what differs by default where another one does: that one alone is told."""
 
 
 def quorum(voters: int) -> int:
@@ -243,12 +251,14 @@ def _check_cluster(cluster: Cluster, checked: Mapping[str, HostSettings]) -> tup
 
 
 def _unequal(cluster: Cluster, checked: Mapping[str, HostSettings]) -> Iterable[Problem]:
+    unequal: set[str] = set()
     for key in EQUAL:
         hosts: dict[object, list[str]] = defaultdict(list)
         for member in cluster.members:
             if key not in checked[member.name].faulty:
                 hosts[getattr(member.settings, key)].append(member.name)
-        if len(hosts) > 1:
+        if len(hosts) > 1 and _FOLLOWS.get(key) not in unequal:
+            unequal.add(key)
             found = ", ".join(f"{shown(value)} on {_listed(names)}" for value, names in hosts.items())
             text = f"wanted the same on all members, found {found}; set it once, in their group"
             yield Problem(f"cluster {cluster.name}", key, text)

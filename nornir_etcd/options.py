@@ -76,6 +76,9 @@ class Options:
     ask_sudo_password: Annotated[
         bool, typer.Option("-K", "--ask-sudo-password", help="Ask for the password for sudo on the hosts.")
     ] = False
+    ask_ca_passphrase: Annotated[
+        bool, typer.Option("--ask-ca-passphrase", help="Ask for the passphrase of the CA's private key.")
+    ] = False
     exit_style: Annotated[
         str,
         typer.Option(metavar="default|nagios", help="nagios: 0 ok, 1 warning, 2 critical, 3 unknown; a status line."),
@@ -130,6 +133,10 @@ class Options:
             from nornir_etcd.passwords import ask_sudo_password  # noqa: PLC0415
 
             ask_sudo_password(nr)
+        if self.ask_ca_passphrase:
+            from nornir_etcd.signers.passphrase import ask_ca_passphrase  # noqa: PLC0415
+
+            ask_ca_passphrase()
         return nr
 
     def _selected(self, nr: Nornir) -> list[str] | None:

@@ -139,7 +139,8 @@ def _validated(resolved: Mapping[str, Any]) -> tuple[Settings, dict[str, Unwante
 
 def _stand_ins() -> dict[str, Any]:
     """Return a usable value for every variable: the default, or an address for documentation (RFC 5737)."""
-    facts = {"etcd_address": "192.0.2.1", "etcd_initial_cluster": None, "etcd_sudo_password_env": None}
+    unset = {name: None for name, field in Settings.model_fields.items() if field.default is None}
+    facts = {"etcd_address": "192.0.2.1", **unset}
     return Variables([(DEFAULTS, _DEFAULTS)], facts).resolved(NAMES)
 
 

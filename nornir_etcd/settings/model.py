@@ -16,6 +16,7 @@ Seconds = Annotated[int, BeforeValidator(values.whole_number(1, 86400, "seconds"
 KeyType = Literal["ecdsa-p256", "rsa-2048", "rsa-3072", "rsa-4096"]
 Via = Literal["direct", "ssh", "auto"]
 Preset = Literal["cfssl", "kubeadm"]
+Signer = Literal["local", "cfssl"]
 TlsVersion = Literal["TLS1.2", "TLS1.3"]
 
 ADVISED_QUOTA = 8589934592
@@ -63,10 +64,11 @@ class Settings(BaseModel):
         "certs/{{ deploy_name }}", description="Where certificates are kept on the controller."
     )
     cfssl_version: Annotated[str, BeforeValidator(values.plain_version)] = Field(
-        "1.6.5", description="Version of cfssl."
+        "1.6.5", description="Version of cfssl, where it signs."
     )
     cfssl_dir: ControllerPath = Field(
-        "{{ generate_certs_dir }}/cfssl", description="Where cfssl's tools are on the controller."
+        "{{ generate_certs_dir }}/cfssl",
+        description="Where cfssl's tools are on the controller; where there is none, cfssl is looked for in PATH.",
     )
 
     # Whose files they are, and where verify finds them. Names and places of kubeadm:
@@ -177,6 +179,15 @@ class Settings(BaseModel):
     etcd_cert_days: Days = Field(365, description="Days that a new certificate is valid.")
     etcd_ca_days: Days = Field(3650, description="Days that a new CA is valid.")
     etcd_renew_days: Days = Field(30, description="Days left below which a certificate is renewed.")
+    cert_signer: Annotated[Signer, BeforeValidator(values.one_of("local", "cfssl"))] = Field(
+        "local", description="What signs certificates: local (the program itself) or cfssl (on the controller)."
+    )
+    etcd_ca_passphrase_env: Annotated[str | None, BeforeValidator(values.environment_variable)] = Field(
+        None, description="Environment variable of the controller that holds the passphrase of the CA's key."
+    )
+    etcd_ca_passphrase_file: Annotated[str | None, BeforeValidator(values.controller_file)] = Field(
+        None, description="File on the controller (mode 0600) that holds the passphrase of the CA's key."
+    )
     # kubeadm's budgets: 5 minutes for the new container (UpgradeManifestTimeout), 10 tries of 15 s for the cluster
     # (performEtcdStaticPodUpgrade), both in cmd/kubeadm/app/phases/upgrade/staticpods.go.
     etcd_start_timeout: Seconds = Field(300, description="Seconds that a new container may take to start.")

@@ -61,6 +61,12 @@ def _outlived_by_its_ca(settings: Settings) -> str:
     return f"wanted at most etcd_ca_days ({settings.etcd_ca_days}), found {settings.etcd_cert_days}"
 
 
+def _one_passphrase(settings: Settings) -> str:
+    if settings.etcd_ca_passphrase_env is None or settings.etcd_ca_passphrase_file is None:
+        return ""
+    return f"wanted it or etcd_ca_passphrase_file, found both ({settings.etcd_ca_passphrase_file!r}); leave one out"
+
+
 def _inside(path: str, folder: str) -> bool:
     return f"{path}/".startswith(f"{folder}/")
 
@@ -164,6 +170,7 @@ RULES = (
     Rule(("etcd_tls_min_version", "etcd_version"), _release_knows_tls_version),
     Rule(("etcd_renew_days", "etcd_cert_days"), _renewed_before_it_ends),
     Rule(("etcd_cert_days", "etcd_ca_days"), _outlived_by_its_ca),
+    Rule(("etcd_ca_passphrase_env", "etcd_ca_passphrase_file"), _one_passphrase),
     Rule(("etcd_data_dir", "kube_base_dir", "ca_dir"), _data_is_apart),
     Rule(("ca_dir", "kube_base_dir"), _certificates_are_no_pods),
     *(_lies_where_deploy_writes(name) for name in _PLACES),

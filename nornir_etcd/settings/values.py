@@ -141,6 +141,11 @@ def controller_path(value: object) -> str:
     return path
 
 
+def controller_file(value: object) -> str | None:
+    """Return the path of a file on the controller, or None."""
+    return None if value is None else controller_path(value)
+
+
 def extra_flags(value: object) -> dict[str, str]:
     """Return flags of etcd as name (without dashes) -> value, from a mapping or a JSON object in a string."""
     wanted = "a mapping of flag names (without dashes in front) to values"

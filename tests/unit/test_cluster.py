@@ -147,6 +147,11 @@ def test_names_that_differ_in_case_alone_are_a_warning() -> None:
         ("etcd_election_timeout", 1500, "1000"),
         ("etcd_ca_days", 4000, "3650"),
         ("generate_certs_dir", "certs/x", "'certs/example'"),
+        ("cert_signer", "cfssl", "'local'"),
+        ("cfssl_version", "1.6.4", "'1.6.5'"),
+        ("cfssl_dir", "tools", "'certs/example/cfssl'"),
+        ("etcd_ca_passphrase_env", "CA_PASS", "None"),
+        ("etcd_ca_passphrase_file", "pass", "None"),
     ],
 )
 def test_what_must_be_equal_names_hosts_and_values(key: str, value: object, default: str) -> None:

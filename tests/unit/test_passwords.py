@@ -1,13 +1,15 @@
-"""The password for sudo, asked for on a terminal."""
+"""The password for sudo and the passphrase of the CA's key, asked for on a terminal."""
 
 from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import termios
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,12 +45,12 @@ class Terminal:
         self.shown = b""
 
     def read_until(self, text: bytes) -> None:
-        timer = threading.Timer(30, self.process.kill)
-        timer.start()
-        while text not in self.shown and self.process.poll() is None:
-            self.shown += os.read(self.controller, 4096)
-        timer.cancel()
-        timer.join()
+        deadline = time.monotonic() + 30
+        while text not in self.shown:
+            assert time.monotonic() < deadline, self.shown
+            assert self.process.poll() is None, self.shown
+            if select.select([self.controller], [], [], 0.1)[0]:
+                self.shown += os.read(self.controller, 4096)
 
     def ended(self) -> int:
         reader = threading.Thread(target=self._drain)
@@ -103,7 +105,7 @@ def test_no_answer_is_an_error(terminal: Terminal) -> None:
     terminal.read_until(b"Password for sudo")
     os.write(terminal.controller, b"\n")
     assert terminal.ended() == 2
-    assert b"--ask-sudo-password: wanted a password, found none" in terminal.shown
+    assert b"--ask-sudo-password: wanted the password for sudo on the hosts, found none" in terminal.shown
 
 
 def test_without_a_terminal_nothing_is_asked(workspace: Path) -> None:
@@ -122,3 +124,27 @@ def test_ci_is_never_asked(workspace: Path) -> None:
     os.close(end)
     assert process.returncode == 2
     assert b"wanted a terminal, found none" in err
+
+
+def test_both_secrets_are_asked_for_once_each_and_shown_nowhere(workspace: Path) -> None:
+    terminal = Terminal(workspace, "verify", "--ask-ca-passphrase", "--ask-sudo-password")
+    try:
+        terminal.read_until(b"Password for sudo on the hosts: ")
+        os.write(terminal.controller, f"{PASSWORD}\n".encode())
+        terminal.read_until(b"Passphrase of the CA's key: ")
+        assert not terminal.echoes
+        os.write(terminal.controller, f"CA-{PASSWORD}\n".encode())
+        assert terminal.ended() in {1, 4}  # nothing of it could be verified
+        assert terminal.echoes
+        assert PASSWORD not in terminal.shown.decode() + (workspace / "nornir.log").read_text()
+    finally:
+        terminal.close()
+
+
+def test_no_passphrase_and_no_terminal_are_errors_that_name_the_other_ways(workspace: Path) -> None:
+    done = run(PROGRAM, "certs", "--ask-ca-passphrase", cwd=workspace)
+    assert done.code == 2
+    assert done.err == (
+        "error: --ask-ca-passphrase: wanted a terminal, found none; name a file in etcd_ca_passphrase_file, or an "
+        "environment variable in etcd_ca_passphrase_env\n"
+    )

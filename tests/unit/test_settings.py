@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 VARIABLE = "etcd_sudo_password_env"
+CA_VARIABLE, CA_FILE = "etcd_ca_passphrase_env", "etcd_ca_passphrase_file"
 
 
 def host(name: str = "master-1", hostname: str | None = "192.0.2.11", **layers: Mapping[str, Any]) -> HostVariables:
@@ -85,6 +86,9 @@ def test_the_defaults_are_the_roles() -> None:
         "etcd_key_type": "ecdsa-p256",
         "etcd_cert_days": 365,
         "etcd_ca_days": 3650,
+        "cert_signer": "local",
+        "etcd_ca_passphrase_env": None,
+        "etcd_ca_passphrase_file": None,
         "etcd_renew_days": 30,
         "etcd_cert_critical_days": 7,
         "etcd_ca_warning_days": 365,
@@ -116,6 +120,32 @@ def test_the_variable_of_sudos_password_holds_a_name(value: object) -> None:
 def test_the_variable_of_sudos_password_is_set_in_the_inventory_alone() -> None:
     (problem,) = problems({VARIABLE: "SUDO_PASSWORD"})
     assert problem == "--set: etcd_sudo_password_env: it is read from the inventory alone: set it there"
+
+
+def test_the_signer_is_one_that_is_known() -> None:
+    (problem,) = problems(cert_signer="vault")
+    assert problem == "master-1: cert_signer: wanted 'local' or 'cfssl', found 'vault'"
+    assert load(cert_signer="cfssl").cert_signer == "cfssl"
+
+
+@pytest.mark.parametrize("value", ["not a name", "", 5, "x=y"])
+def test_the_variable_of_the_cas_passphrase_holds_a_name(value: object) -> None:
+    (problem,) = problems(**{CA_VARIABLE: value})
+    assert "wanted the name of an environment variable, not what it holds" in problem
+    assert load(**{CA_VARIABLE: "CA_WORD"}).model_dump()[CA_VARIABLE] == "CA_WORD"
+
+
+@pytest.mark.parametrize("value", ["~/pass", "", 5, " x"])
+def test_the_file_of_the_cas_passphrase_is_a_path(value: object) -> None:
+    (problem,) = problems(**{CA_FILE: value})
+    assert "wanted a path, absolute or relative to the working directory" in problem
+    assert load(**{CA_FILE: "certs//word"}).model_dump()[CA_FILE] == "certs/word"
+
+
+def test_the_cas_passphrase_is_in_one_place() -> None:
+    assert problems(**{CA_VARIABLE: "CA_WORD", CA_FILE: "word"}) == (
+        "master-1: etcd_ca_passphrase_env: wanted it or etcd_ca_passphrase_file, found both ('word'); leave one out",
+    )
 
 
 def test_every_variable_is_described() -> None:
@@ -369,7 +399,10 @@ def test_a_bad_value_is_one_line_with_host_key_and_what_is_allowed(key: str, val
     assert len(line) < 400
 
 
-NOT_SCALAR = {"etcd_extra_args", "etcd_extra_sans", "etcd_initial_cluster", "etcd_waivers", VARIABLE}
+NOT_SCALAR = {
+    *("etcd_extra_args", "etcd_extra_sans", "etcd_initial_cluster", "etcd_waivers", VARIABLE),
+    *(CA_VARIABLE, CA_FILE),
+}
 RIGHT = {("etcd_metrics_window", 0)}
 
 
