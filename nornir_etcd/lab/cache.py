@@ -1,4 +1,4 @@
-"""What a lab needs from Debian, built once and kept: the registry's storage and the etcd tools for the hosts.
+"""What a lab needs from Debian, built once and kept: the registry's storage, the etcd tools for the hosts, and cfssl.
 
 Kept under ${XDG_CACHE_HOME:-~/.cache}/nornir-etcd/lab. A build is made beside the old one and takes its place by
 renames; it is trusted when every file it lists has the size it lists, and made anew after MAX_AGE, since sid moves.
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUITES = ("bookworm", "trixie", "sid")
+CFSSL_SUITE = "trixie"  # has the role's own default, 1.6.5; of shared libraries it needs libc and libsqlite3
 REPOSITORY = "ikubeops/etcd"
 PAUSE = "pause"
 PAUSE_TAG = "3.6"
 # The role's own default; the hosts' etcdctl is of this version if Debian has it.
 DEFAULT_VERSION = "3.5.16"
 MAX_AGE = 7 * 24 * 3600
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Build:
     def tools(self) -> list[Path]:
         """The programs etcdctl and etcdutl for the hosts."""
         return sorted((self.directory / "bin").iterdir())
+
+    @property
+    def cfssl(self) -> Path:
+        """The program cfssl, for the controller; its folder is a `cfssl_dir`."""
+        return self.directory / "cfssl/cfssl"
 
 
 def root() -> Path:
@@ -131,7 +137,8 @@ def _build(directory: Path) -> None:
     with tempfile.TemporaryDirectory(dir=directory) as work:
         for name in SUITES:
             suite = Suite(name, uri, Path(work) / name)
-            tree, versions = suite.unpack(["etcd-server", "etcd-client", "libc6", "catatonit"])
+            more = ["golang-cfssl"] if name == CFSSL_SUITE else []
+            tree, versions = suite.unpack(["etcd-server", "etcd-client", "libc6", "catatonit", *more])
             version = upstream(versions["etcd-server"])
             storage.add(REPOSITORY, f"{version}-0", etcd_files(tree), ["etcd"])
             trees[f"{version}-0"] = tree
@@ -141,6 +148,8 @@ def _build(directory: Path) -> None:
         storage.add(PAUSE, PAUSE_TAG, pause, ["/usr/local/bin/pause", "-P"])
         default = f"{DEFAULT_VERSION}-0"
         _keep_tools(trees[default if default in trees else tags[-1]], directory / "bin")
+        (directory / "cfssl").mkdir()
+        shutil.copy2(Path(work) / CFSSL_SUITE / "root/usr/bin/cfssl", directory / "cfssl/cfssl")
     files = {
         path.relative_to(directory).as_posix(): path.stat().st_size for path in directory.rglob("*") if path.is_file()
     }

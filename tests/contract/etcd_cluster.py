@@ -189,9 +189,10 @@ class EtcdCluster:
         flags: further etcd flags, for every member.
         tls: mutual TLS, or plain HTTP.
         nodes: members made by the caller, instead of `size` on addresses of their own.
+        ca: what makes their certificates and the client's, instead of a CA of the cluster's own.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is what some test is about
         self,
         directory: Path,
         size: int = 1,
@@ -199,9 +200,10 @@ class EtcdCluster:
         flags: Sequence[str] = (),
         tls: bool = True,
         nodes: Sequence[Node] | None = None,
+        ca: TestCa | None = None,
     ) -> None:
         self.directory = directory
-        self.ca = TestCa(directory / "pki")
+        self.ca = ca or TestCa(directory / "pki")
         self.client_files = self.ca.leaf("client")
         scheme = "https" if tls else "http"
         self.nodes = (

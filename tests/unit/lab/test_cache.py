@@ -36,6 +36,7 @@ def test_a_sound_build_is_used_as_it_is(kept: Path) -> None:
     build = cache.ready()
     assert (build.tags, [tool.name for tool in build.tools]) == ([TAG], ["etcdctl"])
     assert build.directory == kept
+    assert build.cfssl.relative_to(kept).as_posix() == "cfssl/cfssl"
 
 
 @pytest.mark.parametrize("damage", ["shorter", "missing", "no list"])
