@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from nornir_etcd.exceptions import PkiError
 from nornir_etcd.layout import CA, CERTIFICATE, KEY, layout
-from nornir_etcd.pki.certificate import fingerprints
-from nornir_etcd.pki.leaf import client_request, member_request
+from nornir_etcd.pki.certificate import describe, fingerprints
+from nornir_etcd.pki.leaf import client_request, member_request, shortfall
 from nornir_etcd.pki.renewal import due
 from nornir_etcd.pki.trust import CLUSTER
 from nornir_etcd.plan import apiserver
@@ -256,8 +256,10 @@ def _due(  # noqa: PLR0913, PLR0917 - as `due`
         request=request,
         now=now,
         renew_days=within,
+        force=renewal.force,
     )
-    return reason or ("renewal was asked for" if renewal.force else None)
+    short = shortfall(describe(ca_pem), request, now=now) if reason else None
+    return f"{reason}; {short}" if short else reason
 
 
 def _make_ca(cluster: Cluster, kind: Literal["cluster", "dedicated"]) -> Step:

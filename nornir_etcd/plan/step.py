@@ -28,7 +28,8 @@ Action = Literal[
 
 
 AUTHORITY_ACTIONS: tuple[Action, ...] = ("make-ca", "make-etcd-ca", "add-ca", "switch-signer", "retire-ca")
-CONTROLLER_ACTIONS: tuple[Action, ...] = (*AUTHORITY_ACTIONS, "issue-client", "issue-certificate", "issue-apiserver")
+ISSUING_ACTIONS: tuple[Action, ...] = ("issue-client", "issue-certificate", "issue-apiserver")
+CONTROLLER_ACTIONS: tuple[Action, ...] = (*AUTHORITY_ACTIONS, *ISSUING_ACTIONS)
 """Actions that touch no host, in the order in which they come."""
 
 

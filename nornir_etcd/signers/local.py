@@ -66,11 +66,12 @@ class StoreContent:
         pairs = (self.ca, *self.others.values())
         return [pair.certificate for pair in pairs if pair.certificate is not None]
 
-    def authority(self, *, now: datetime) -> Authority:
+    def authority(self, *, now: datetime, passphrase: bytes | None = None) -> Authority:
         """Return the CA, to issue with. Leaves that are there can be used without it.
 
         Args:
             now: the time at which it must be valid, aware.
+            passphrase: of its key; None where it has none.
 
         Raises:
             PkiError: where it or its key is missing or unusable.
@@ -83,7 +84,7 @@ class StoreContent:
                 remedy=f"put the CA's files there as {CA_CERTIFICATES[0]} and {CA_KEYS[0]} (mode 0600)",
             )
         try:
-            return load_authority(self.ca.certificate, self.ca.key, now=now)
+            return load_authority(self.ca.certificate, self.ca.key, now=now, passphrase=passphrase)
         except PkiError as error:
             thing = f"{self.directory}: {error.thing}"
             raise PkiError(thing, wanted=error.wanted, found=error.found, remedy=error.remedy) from error
@@ -102,10 +103,12 @@ class CertificateStore:
 
     Args:
         directory: the folder; made by the first write.
+        passphrase: asked for that of the CA's key where one is read or written.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, passphrase: Callable[[], bytes | None] = lambda: None) -> None:
         self.directory = directory
+        self._passphrase = passphrase
         self._members = directory / "members"
         self._authorities = directory / "authorities"
         self._apiservers = directory / "apiservers"
@@ -134,6 +137,17 @@ class CertificateStore:
             trust=trust,
             others=authorities,
         )
+
+    def authority(self, *, now: datetime) -> Authority:
+        """Return the CA, to issue with.
+
+        Args:
+            now: the time at which it must be valid, aware.
+
+        Raises:
+            PkiError: where it, its key or the key's passphrase is missing or unusable.
+        """
+        return self.read().authority(now=now, passphrase=self._passphrase())
 
     def own(self, content: StoreContent) -> dict[str, bytes]:
         """Return the controller's own certificates by path: its client's, and those of the CAs that are trusted.
@@ -194,7 +208,7 @@ class CertificateStore:
             if self._read_ca().certificate is not None:
                 raise PkiError(f"{self.directory}: CA", wanted="none, to write a new one", found="one")
             certificate, key = (self.directory / name for name in (CA_CERTIFICATES[0], CA_KEYS[0]))
-            files.write_pair((certificate, authority.pem), (key, keys.dump(authority.key)))
+            files.write_pair((certificate, authority.pem), (key, keys.dump(authority.key, self._passphrase())))
 
     def add_authority(self, name: str, authority: Authority) -> None:
         """Write a new CA of etcd's own, and trust it: beside the one that signs, or alone where none is in use yet.
@@ -212,7 +226,7 @@ class CertificateStore:
             if (folder / CA_CERTIFICATES[0]).exists() or content.trust.phase != "settled":
                 raise PkiError(f"{folder}", wanted="none, to write a new CA", found="one, or a rotation under way")
             certificate, key = (folder / one for one in (CA_CERTIFICATES[0], CA_KEYS[0]))
-            files.write_pair((certificate, authority.pem), (key, keys.dump(authority.key)))
+            files.write_pair((certificate, authority.pem), (key, keys.dump(authority.key, self._passphrase())))
             in_use = content.client.certificate is not None or content.leaves
             self._write_trust(content.trust.adding(name) if in_use else Trust(name, (name,)))
 
@@ -326,7 +340,9 @@ class CertificateStore:
     def _unfinished(self, key: bytes) -> bool:
         """Return whether the key is that of a CA which a killed run was about to write: it has signed nothing yet."""
         pending = files.read_certificate(files.staged(self.directory / CA_CERTIFICATES[0]))
-        return pending is not None and certificates.load(pending).public_key() == keys.load(key).public_key()
+        if pending is None:
+            return False
+        return certificates.load(pending).public_key() == keys.load(key, self._passphrase()).public_key()
 
 
 def _checked(name: str) -> str:

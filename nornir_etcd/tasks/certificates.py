@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 from nornir.core.task import Result
 
 from nornir_etcd.pki.authority import make_authority
-from nornir_etcd.pki.leaf import issue
 from nornir_etcd.plan import apiserver
 from nornir_etcd.plan.certs import AS_DUE, apiserver_due, controller_request, leaf_request, member_due
+from nornir_etcd.signers import cfssl
 from nornir_etcd.signers.local import CertificateStore
+from nornir_etcd.signers.passphrase import ca_passphrase
+from nornir_etcd.signers.sign import sign
 
 if TYPE_CHECKING:
     from nornir.core.task import Task
 
     from nornir_etcd.cluster import Cluster
+    from nornir_etcd.pki.leaf import Leaf, LeafRequest
     from nornir_etcd.plan.certs import Renewal
 
 ROOM = 40
@@ -30,7 +33,8 @@ _WRITING = threading.Lock()
 
 def store_of(cluster: Cluster) -> CertificateStore:
     """Return the controller's folder of a cluster."""
-    return CertificateStore(Path(cluster.members[0].settings.generate_certs_dir))
+    settings = cluster.members[0].settings
+    return CertificateStore(Path(settings.generate_certs_dir), lambda: ca_passphrase(settings))
 
 
 def make_ca(cluster: Cluster) -> None:
@@ -52,8 +56,7 @@ def issue_client(cluster: Cluster) -> None:
     Raises:
         PkiError: nothing can be issued, or the folder cannot be written.
     """
-    store = store_of(cluster)
-    store.write_client(issue(store.read().authority(now=_now()), controller_request(cluster), now=_now()))
+    store_of(cluster).write_client(_signed(cluster, controller_request(cluster)))
 
 
 def make_etcd_ca(cluster: Cluster) -> None:
@@ -106,7 +109,7 @@ def issue_apiserver(task: Task, cluster: Cluster, *, renewal: Renewal = AS_DUE, 
     member, content = cluster.member(task.host.name), store.read()
     reason = apiserver_due(member, content, _now(), renewal)
     if reason and not task.is_dry_run(dry_run):
-        leaf = issue(content.authority(now=_now()), apiserver.request(member), now=_now())
+        leaf = _signed(cluster, apiserver.request(member))
         with _WRITING:
             store.write_apiserver(member.name, leaf)
     return Result(task.host, changed=bool(reason), diff=f"{member.name}.pem: {reason}\n" if reason else "")
@@ -133,10 +136,35 @@ def issue_certificate(
     member, content = cluster.member(task.host.name), store.read()
     reason = member_due(member, content, _now(), renewal)
     if reason and not task.is_dry_run(dry_run):
-        leaf = issue(content.authority(now=_now()), leaf_request(member), now=_now())
+        leaf = _signed(cluster, leaf_request(member))
         with _WRITING:
             store.write_leaf(member.name, leaf)
     return Result(task.host, changed=bool(reason), diff=f"{member.name}.pem: {reason}\n" if reason else "")
+
+
+def check_signing(cluster: Cluster, *, new_ca: bool) -> None:
+    """Check that certificates can be issued and written, without doing either.
+
+    Args:
+        cluster: the cluster.
+        new_ca: the CA is made first.
+
+    Raises:
+        PkiError: the CA, its key, the key's passphrase or the signer is unusable, or the folder cannot be written.
+    """
+    store, settings = store_of(cluster), cluster.members[0].settings
+    store.check_writable()
+    if settings.cert_signer == "cfssl":
+        cfssl.find(settings)
+    if new_ca:
+        ca_passphrase(settings)
+    else:
+        store.authority(now=_now())
+
+
+def _signed(cluster: Cluster, request: LeafRequest) -> Leaf:
+    settings, now = cluster.members[0].settings, _now()
+    return sign(store_of(cluster).authority(now=now), request, settings, now=now)
 
 
 def _now() -> datetime:

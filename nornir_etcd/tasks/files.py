@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from nornir.core.task import Result
@@ -11,8 +12,9 @@ from nornir_etcd.exceptions import PkiError, RemoteError, StepFailed
 from nornir_etcd.layout import CA, CERTIFICATE, CERTIFICATE_MODE, DIRECTORY_MODE, KEY, KEY_MODE, Layout, layout
 from nornir_etcd.observation import Unknown
 from nornir_etcd.observe import observe_host, served
+from nornir_etcd.pki.acceptance import faults
 from nornir_etcd.pki.certificate import describe
-from nornir_etcd.plan.certs import file_differences
+from nornir_etcd.plan.certs import file_differences, leaf_request
 from nornir_etcd.remote.items import MakeDirectory, MakeLink, SwitchDirectory, WriteFile
 from nornir_etcd.remote.push import push
 from nornir_etcd.tasks.certificates import store_of
@@ -125,6 +127,21 @@ def _certificate_files(member: Member, content: StoreContent, host: HostObservat
             wanted="CA, certificate and key of the host",
             found="not all of them",
             remedy="run certs first",
+        )
+    found = faults(
+        leaf.certificate,
+        leaf.key,
+        trusted_pem=content.trusted,
+        request=leaf_request(member),
+        now=datetime.now(tz=timezone.utc),
+    )
+    if found:
+        raise PkiError(
+            f"{content.directory}: the certificate",
+            host=member.name,
+            wanted="one that peers and clients take",
+            found=f"one that {'; '.join(found)}",
+            remedy="nothing was placed; run certs to issue another one",
         )
     files = (
         (CERTIFICATE, leaf.certificate, CERTIFICATE_MODE),

@@ -18,19 +18,19 @@ from nornir_etcd.checks import KINDS, preflight, waivers
 from nornir_etcd.checks.evidence import Evidence, evidence
 from nornir_etcd.checks.selection import EVERYTHING, Selection
 from nornir_etcd.events import Announcer
-from nornir_etcd.exceptions import NornirEtcdError
+from nornir_etcd.exceptions import NornirEtcdError, PkiError
 from nornir_etcd.layout import layout
 from nornir_etcd.manifest import render
 from nornir_etcd.observe import observe
 from nornir_etcd.plan.certs import AS_DUE, Renewal
 from nornir_etcd.plan.planner import Desired, Difference, plan
 from nornir_etcd.plan.rotation import Rotation
-from nornir_etcd.plan.step import Plan
+from nornir_etcd.plan.step import ISSUING_ACTIONS, Plan
 from nornir_etcd.report.authority import authority_report
 from nornir_etcd.report.members import controller_certificates, member_reports, road_notes
 from nornir_etcd.report.mesh import mesh
 from nornir_etcd.report.model import ClusterReport, Outcome, Report
-from nornir_etcd.tasks.certificates import store_of
+from nornir_etcd.tasks.certificates import check_signing, store_of
 from nornir_etcd.workflows.apply import Applied, apply, step_report
 from nornir_etcd.workflows.inventory import check_selection, clusters_in, named_ca, whole_inventory
 from nornir_etcd.workspace import manifest_template
@@ -287,14 +287,29 @@ def _trusting(nr: Nornir, cluster: Cluster, content: StoreContent) -> Cluster:
 
 
 def _preflight(desired: Desired, observation: ClusterObservation, planned: Plan) -> tuple[Plan, list[Finding]]:
-    """Return the plan, refused where a host cannot bear it, and what preflight found; verify does nothing to a host."""
+    """Return the plan, refused where a host or the controller cannot bear it, and what preflight found.
+
+    Verify does nothing to a host.
+    """
     if not desired.allowed:
         return planned, []
     seen = evidence(desired.cluster, observation, {}, desired.now)
     found = preflight.preflight(seen, preflight.concern(desired, planned))
-    if refusals := preflight.refusals(found):
+    if refusals := (*preflight.refusals(found), *_unsigned(desired, planned)):
         return Plan(refusals=(*planned.refusals, *refusals)), found
     return planned, found
+
+
+def _unsigned(desired: Desired, planned: Plan) -> Iterator[str]:
+    """Yield why the certificates of a plan cannot be issued: before anything is touched, and in a dry run as well."""
+    actions = {step.action for step in planned.steps}
+    makes, issues = actions & {"make-ca", "make-etcd-ca", "add-ca"}, actions & set(ISSUING_ACTIONS)
+    if not makes and not issues:
+        return
+    try:
+        check_signing(desired.cluster, new_ca=bool(makes))
+    except PkiError as error:
+        yield f"{desired.cluster.name}: {error}"
 
 
 def _report(  # noqa: PLR0913, PLR0917 - what a cluster's report is made of
