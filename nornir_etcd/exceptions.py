@@ -18,6 +18,7 @@ NornirEtcdError
 │   ├── EtcdTlsError            the TLS handshake failed
 │   ├── EtcdTimeout             no answer in time (no quorum, or overloaded)
 │   └── EtcdRefused             etcd answered with an error
+├── LocksRefused            another operator works on the cluster, or a lock cannot be had
 └── StepFailed              a step was carried out and its proof failed
 """
 
@@ -141,6 +142,21 @@ class EtcdTimeout(EtcdError):
 
 class EtcdRefused(EtcdError):
     """Etcd answered with an error."""
+
+
+class LocksRefused(NornirEtcdError):
+    """Another operator works on the cluster, or a lock cannot be had; nothing has been changed.
+
+    Args:
+        problems: every lock that was not had, each a line of its own.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("locks: " + "; ".join(problems))
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
 
 
 class StepFailed(NornirEtcdError):

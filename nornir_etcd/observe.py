@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nornir.core.task import Result
 
 from nornir_etcd.connections import https, tls
-from nornir_etcd.connections.etcd import CONNECTION_NAME
+from nornir_etcd.connections.etcd import CONNECTION_NAME, Etcd
 from nornir_etcd.examine import examine, unexamined
 from nornir_etcd.exceptions import EtcdTlsError, NornirEtcdError, RemoteError
 from nornir_etcd.layout import layout
@@ -34,7 +35,7 @@ from nornir_etcd.surroundings.answer import clock_offset
 from nornir_etcd.survey import READ_CLOCK, parse_survey, survey_script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from typing import Any
 
@@ -291,15 +292,46 @@ def _is_cut_off(member: Member) -> bool:
 
 def _client(host: Host, config: Config, member: Member, through: Tunnel | None) -> MultiEndpointEtcd3Client:
     if CONNECTION_NAME not in host.connections:
-        # Less than the question itself may take: the error then says what was wrong with the connection.
-        extras = {"connect_timeout": member.settings.etcd_timeout * CONNECT_SHARE, **_extras(host, member)}
-        if through is not None and "target" not in extras:
-            target = through.listen(member.address, int(extras.get("port", member.client_port)))
-            extras = {"server_name": member.address, **extras, "target": target}
+        extras = _dialled(host, member, through)
         host.open_connection(
             CONNECTION_NAME, config, hostname=member.address, extras=extras, default_to_host_attributes=False
         )
     return host.connections[CONNECTION_NAME].connection
+
+
+@contextmanager
+def separate_client(host: Host, config: Config, member: Member) -> Iterator[MultiEndpointEtcd3Client]:
+    """Yield an etcd connection beside the host's own, with the files of now, and close it: for another thread.
+
+    The road is that of the last look at the member; where there was none, straight unless `etcd_via` is `ssh`.
+
+    Args:
+        host: a host of the inventory.
+        config: Nornir's configuration.
+        member: the host's member.
+
+    Raises:
+        PkiError: the controller has no client certificate.
+        InventoryError: an option is wrong.
+        RemoteError: the tunnel that is wanted cannot be made.
+    """
+    through = opened_tunnel(host) or (open_tunnel(host, config) if member.settings.etcd_via == "ssh" else None)
+    plugin = Etcd()
+    plugin.open(member.address, None, None, None, None, _dialled(host, member, through), config)
+    try:
+        yield plugin.connection
+    finally:
+        plugin.close()
+
+
+def _dialled(host: Host, member: Member, through: Tunnel | None) -> dict[str, Any]:
+    """Return the options of a connection to a member, by one road."""
+    # Less than the question itself may take: the error then says what was wrong with the connection.
+    extras = {"connect_timeout": member.settings.etcd_timeout * CONNECT_SHARE, **_extras(host, member)}
+    if through is not None and "target" not in extras:
+        target = through.listen(member.address, int(extras.get("port", member.client_port)))
+        extras = {"server_name": member.address, **extras, "target": target}
+    return extras
 
 
 def _extras(host: Host, member: Member) -> Mapping[str, Any]:

@@ -73,7 +73,29 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "MoveLeaderRequest": {"targetID": (1, "uint64")},
     "MoveLeaderResponse": {"header": (1, "ResponseHeader")},
     "RangeRequest": {"key": (1, "bytes")},
-    "RangeResponse": {"header": (1, "ResponseHeader")},
+    "RangeResponse": {"header": (1, "ResponseHeader"), "kvs": (2, "[KeyValue]")},
+    # mvccpb.KeyValue, of etcd's api/mvccpb/kv.proto
+    "KeyValue": {
+        "key": (1, "bytes"),
+        "create_revision": (2, "int64"),
+        "mod_revision": (3, "int64"),
+        "version": (4, "int64"),
+        "value": (5, "bytes"),
+        "lease": (6, "int64"),
+    },
+    "PutRequest": {"key": (1, "bytes"), "value": (2, "bytes"), "lease": (3, "int64")},
+    # Of each oneof only what is used; a zero that is left out is compared as zero (etcd's server/etcdserver/apply.go).
+    "Compare": {"result": (1, "enum"), "target": (2, "enum"), "key": (3, "bytes"), "mod_revision": (6, "int64")},
+    "RequestOp": {"request_range": (1, "RangeRequest"), "request_put": (2, "PutRequest")},
+    "ResponseOp": {"response_range": (1, "RangeResponse")},
+    "TxnRequest": {"compare": (1, "[Compare]"), "success": (2, "[RequestOp]"), "failure": (3, "[RequestOp]")},
+    "TxnResponse": {"header": (1, "ResponseHeader"), "succeeded": (2, "bool"), "responses": (3, "[ResponseOp]")},
+    "LeaseGrantRequest": {"TTL": (1, "int64"), "ID": (2, "int64")},
+    "LeaseGrantResponse": {"header": (1, "ResponseHeader"), "ID": (2, "int64"), "TTL": (3, "int64")},
+    "LeaseKeepAliveRequest": {"ID": (1, "int64")},
+    "LeaseKeepAliveResponse": {"header": (1, "ResponseHeader"), "ID": (2, "int64"), "TTL": (3, "int64")},
+    "LeaseRevokeRequest": {"ID": (1, "int64")},
+    "LeaseRevokeResponse": {"header": (1, "ResponseHeader")},
 }
 
 
@@ -126,3 +148,11 @@ MoveLeaderRequest = _message_class("MoveLeaderRequest")
 MoveLeaderResponse = _message_class("MoveLeaderResponse")
 RangeRequest = _message_class("RangeRequest")
 RangeResponse = _message_class("RangeResponse")
+TxnRequest = _message_class("TxnRequest")
+TxnResponse = _message_class("TxnResponse")
+LeaseGrantRequest = _message_class("LeaseGrantRequest")
+LeaseGrantResponse = _message_class("LeaseGrantResponse")
+LeaseKeepAliveRequest = _message_class("LeaseKeepAliveRequest")
+LeaseKeepAliveResponse = _message_class("LeaseKeepAliveResponse")
+LeaseRevokeRequest = _message_class("LeaseRevokeRequest")
+LeaseRevokeResponse = _message_class("LeaseRevokeResponse")

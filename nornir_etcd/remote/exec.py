@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
-import select
 import threading
 import time
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import paramiko
 
@@ -18,8 +17,11 @@ from nornir_etcd.connections.ssh_options import merged_options
 from nornir_etcd.exceptions import CommandFailed, CommandTimeout, ConnectionLost, InventoryError, RemoteError
 from nornir_etcd.remote import privilege
 from nornir_etcd.remote.completed import Completed, failure, last_lines
+from nornir_etcd.remote.streams import CHUNK, MARK, Ending, Output, exchange, first_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nornir.core.configuration import Config
     from nornir.core.inventory import Host
 
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT = 16 * 1024 * 1024
 
-_MARK = re.compile(rb"=nornir-etcd:([0-9]+)=\n")
-_CHUNK = 64 * 1024
-_WINDOW_POLL = 0.005  # seconds between looks at a full send window, for which paramiko has no event
 _KILL_SECONDS = 3.0
 _WATCHDOG_SECONDS = 2 * _KILL_SECONDS
 _PROBE_SECONDS = 30.0  # PAM takes two or three over a wrong password, more where a directory service is slow
@@ -50,23 +49,6 @@ read -r _ _ _ _ own _ </proc/$$/stat && read -r _ _ _ _ group _ </proc/{pid}/sta
 [ "$group" -gt 1 ] && [ "$group" != "$own" ] || exit 0
 kill -TERM -"$group"; sleep 1; kill -KILL -"$group"
 """
-
-_Ending = Literal["ended", "expired", "overflowed"]
-
-
-@dataclass
-class _Output:
-    stdout: bytearray = field(default_factory=bytearray)
-    stderr: bytearray = field(default_factory=bytearray)
-
-    def __len__(self) -> int:
-        return len(self.stdout) + len(self.stderr)
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the remote shell, known once it has started."""
-        mark = _MARK.search(self.stderr) or _MARK.search(self.stdout)
-        return int(mark[1]) if mark else None
 
 
 @dataclass(frozen=True)
@@ -125,16 +107,64 @@ def run_script(  # noqa: PLR0913 - all but the first three are keywords with one
         ConnectionLost: the session broke; whether the script finished is unknown.
         RemoteError: one of its other kinds where no session could be opened.
     """
-    session = connect(host, config)
-    transport = session.remote_conn_pre.get_transport() if session.remote_conn_pre else None
-    if transport is None:
-        raise _lost(host.name, purpose, "the session was closed meanwhile")
-    way = _way(host, session, transport)
-    run = _Run(host.name, transport, way, purpose, deadline, output_limit)
+    run = _prepare(host, config, purpose, deadline, output_limit)
     completed = _execute(run, _stream(script, payload))
     if check and (error := failure(completed, host.name, purpose)):
         raise error
     return completed
+
+
+def start_script(
+    host: Host, config: Config, script: str, *, deadline: float, purpose: str
+) -> tuple[paramiko.Channel, bytes]:
+    """Start a POSIX sh script that goes on beside others, as `run_script` would, with its stdin left open.
+
+    It ends by itself: sshd closes its stdin when the channel or the session is closed, or the controller dies.
+
+    Args:
+        host: a host of the inventory.
+        config: Nornir's configuration.
+        script: the text; never logged. It prints a line once it is where it was to get.
+        deadline: seconds until that line; a session not yet open is opened before they count.
+        purpose: what it is for, for errors.
+
+    Returns:
+        Its channel, for the caller to close, and the line without its end.
+
+    Raises:
+        NornirEtcdError: as `run_script` raises it; CommandFailed also where the script ended without a line.
+    """
+    run = _prepare(host, config, purpose, deadline, CHUNK)
+    started = time.monotonic()
+    output = Output()
+    with _watched(run, started, output):
+        channel = run.transport.open_session(timeout=deadline)
+        try:
+            channel.exec_command(run.way.command)
+            line = first_line(channel, run.way.lead + _stream(script, b""), started + deadline, output)
+        except BaseException:
+            channel.close()
+            raise
+    if line is not None:
+        return channel, line
+    ended = channel.status_event.wait(_KILL_SECONDS)
+    status = channel.exit_status
+    channel.close()
+    if not ended:
+        raise _expired(run, output)
+    completed = _judge(run, status, output, time.monotonic() - started)
+    raise failure(completed, host.name, purpose) or CommandFailed(
+        f"{purpose} failed", host=host.name, wanted="a script that goes on", found="it ended without a word"
+    )
+
+
+def _prepare(host: Host, config: Config, purpose: str, deadline: float, limit: int) -> _Run:
+    """Return what is fixed of a run on the host's session, opened where there is none."""
+    session = connect(host, config)
+    transport = session.remote_conn_pre.get_transport() if session.remote_conn_pre else None
+    if transport is None:
+        raise _lost(host.name, purpose, "the session was closed meanwhile")
+    return _Run(host.name, transport, _way(host, session, transport), purpose, deadline, limit)
 
 
 def _way(host: Host, session: LeanLinux, transport: paramiko.Transport) -> privilege.Way:
@@ -155,7 +185,7 @@ def _find_way(host: Host, transport: paramiko.Transport) -> privilege.Way | Remo
     variable = host.get(privilege.VARIABLE)
     password = (merged_options(host).extras or {}).get("secret") or (os.environ.get(variable) if variable else None)
     script = privilege.PROBE_PASSWORD if password else privilege.PROBE
-    run = _Run(host.name, transport, privilege.AS_LOGIN, "look for sudo", _PROBE_SECONDS, _CHUNK)
+    run = _Run(host.name, transport, privilege.AS_LOGIN, "look for sudo", _PROBE_SECONDS, CHUNK)
     answer = _execute(run, _stream(script, f"{password or ''}\n".encode()))
     found, said = privilege.verdict(answer.stdout)
     if found == "root":
@@ -174,13 +204,27 @@ def _find_way(host: Host, transport: paramiko.Transport) -> privilege.Way | Remo
 def _execute(run: _Run, stream: bytes) -> Completed:
     """Run one script to its end, whatever its exit status."""
     started = time.monotonic()
-    output = _Output()
+    output = Output()
+    with _watched(run, started, output):
+        ending, status = _converse(run, stream, started + run.deadline, output)
+    if ending == "expired":
+        raise _expired(run, output)
+    if ending == "overflowed":
+        raise CommandFailed(
+            f"{run.purpose}: too much output", host=run.host, wanted=f"at most {run.limit} bytes", found="more"
+        )
+    return _judge(run, status, output, time.monotonic() - started)
+
+
+@contextmanager
+def _watched(run: _Run, started: float, output: Output) -> Iterator[None]:
+    """Bound whatever paramiko waits for, and say what its errors mean."""
     # paramiko waits without end for the answer to an exec request and for a full TCP buffer: this ends such waits.
     watchdog = threading.Timer(run.deadline + _WATCHDOG_SECONDS, run.transport.close)
     watchdog.daemon = True
     watchdog.start()
     try:
-        ending, status = _converse(run, stream, started + run.deadline, output)
+        yield
     except paramiko.ChannelException as cause:
         raise RemoteError(
             f"{run.purpose}: no further channel on the session",
@@ -195,13 +239,6 @@ def _execute(run: _Run, stream: bytes) -> Completed:
         raise _lost(run.host, run.purpose, str(cause) or type(cause).__name__) from cause
     finally:
         watchdog.cancel()
-    if ending == "expired":
-        raise _expired(run, output)
-    if ending == "overflowed":
-        raise CommandFailed(
-            f"{run.purpose}: too much output", host=run.host, wanted=f"at most {run.limit} bytes", found="more"
-        )
-    return _judge(run, status, output, time.monotonic() - started)
 
 
 def _stream(script: str, payload: bytes) -> bytes:
@@ -210,12 +247,12 @@ def _stream(script: str, payload: bytes) -> bytes:
     return _BOOT.format(size=len(body)).encode() + body + payload
 
 
-def _converse(run: _Run, stream: bytes, ends: float, output: _Output) -> tuple[_Ending, int]:
+def _converse(run: _Run, stream: bytes, ends: float, output: Output) -> tuple[Ending, int]:
     """Run one command to its end; a command that is given up is killed."""
     channel = run.transport.open_session(timeout=max(0.001, ends - time.monotonic()))
     try:
         channel.exec_command(run.way.command)
-        ending = _exchange(channel, run.way.lead + stream, ends, run.limit, output)
+        ending = exchange(channel, run.way.lead + stream, ends, run.limit, output)
         if ending == "ended" and not channel.status_event.wait(max(0, ends - time.monotonic())):
             ending = "expired"
         if ending != "ended" and run.transport.is_active() and not _kill(run, output.pid):
@@ -229,54 +266,18 @@ def _kill(run: _Run, pid: int | None) -> bool:
     """Kill a script's process group over the same session; return whether the session still answers."""
     kill = _stream(_KILL.format(pid=pid) if pid is not None else ":", b"")
     try:
-        ending, _ = _converse(replace(run, limit=_CHUNK), kill, time.monotonic() + _KILL_SECONDS, _Output())
+        ending, _ = _converse(replace(run, limit=CHUNK), kill, time.monotonic() + _KILL_SECONDS, Output())
     except (paramiko.SSHException, EOFError, OSError):
         return False
     return ending == "ended"
 
 
-def _exchange(channel: paramiko.Channel, stream: bytes, ends: float, limit: int, output: _Output) -> _Ending:
-    """Feed stdin and drain stdout and stderr, side by side, until the other end has closed both."""
-    unsent = memoryview(stream)
-    poller = select.poll()
-    poller.register(channel.fileno(), select.POLLIN)
-    while True:
-        closed = channel.closed or channel.eof_received
-        if unsent:
-            unsent = _feed(channel, unsent)
-        if out := channel.recv_ready():
-            output.stdout += channel.recv(_CHUNK)
-        if err := channel.recv_stderr_ready():
-            output.stderr += channel.recv_stderr(_CHUNK)
-        if len(output) > limit:
-            return "overflowed"
-        if closed and not out and not err:
-            return "ended"
-        left = ends - time.monotonic()
-        if left <= 0:
-            return "expired"
-        poller.poll(1000 * (min(left, _WINDOW_POLL) if unsent else left))
-
-
-def _feed(channel: paramiko.Channel, unsent: memoryview) -> memoryview:
-    """Send what the window takes; return the rest, nothing where the other end no longer reads."""
-    try:
-        while unsent and channel.send_ready():
-            sent = channel.send(bytes(unsent[:_CHUNK]))
-            unsent = unsent[sent:] if sent else unsent[:0]
-        if not unsent:
-            channel.shutdown_write()
-    except OSError:
-        return unsent[:0]
-    return unsent
-
-
-def _judge(run: _Run, status: int, output: _Output, seconds: float) -> Completed:
+def _judge(run: _Run, status: int, output: Output, seconds: float) -> Completed:
     if status < 0:
         run.transport.join(0.2)  # a dying transport closes its channels just before it says that it is dead
         if not run.transport.is_active():
             raise _lost(run.host, run.purpose, "no exit status")
-    stdout, stderr = (_MARK.split(stream, maxsplit=1) for stream in (output.stdout, output.stderr))
+    stdout, stderr = (MARK.split(stream, maxsplit=1) for stream in (output.stdout, output.stderr))
     if len(stdout) > 1 and len(stderr) > 1:
         return Completed(status, bytes(stdout[-1]), bytes(stderr[-1]), seconds)
     if run.way.by_sudo:
@@ -290,12 +291,12 @@ def _judge(run: _Run, status: int, output: _Output, seconds: float) -> Completed
     )
 
 
-def _expired(run: _Run, output: _Output) -> CommandTimeout:
+def _expired(run: _Run, output: Output) -> CommandTimeout:
     return CommandTimeout(
         f"{run.purpose} ran past its deadline",
         host=run.host,
         wanted=f"an end within {run.deadline:g} s",
-        found=last_lines(_MARK.sub(b"", output.stderr)) or "nothing on stderr",
+        found=last_lines(MARK.sub(b"", output.stderr)) or "nothing on stderr",
     )
 
 

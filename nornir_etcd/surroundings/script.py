@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from nornir_etcd.runtimes import Runtime
 
 TOOLS = (
-    *("cat", "chmod", "date", "dd", "grep", "id", "ln", "ls", "mkdir", "mv", "od"),
-    *("readlink", "rm", "rmdir", "sha256sum", "sleep", "stat", "uname"),
+    *("cat", "chmod", "date", "dd", "flock", "grep", "id", "ln", "ls", "mkdir", "mv", "od"),
+    *("readlink", "rm", "rmdir", "sha256sum", "sleep", "stat", "timeout", "uname"),
 )
-"""What the scripts of survey, push and the tasks call; the runtime names its own besides."""
+"""What the scripts of survey, push, lock and the tasks call; the runtime names its own besides."""
 
 PROBE_SECONDS = 2
 """Time-out of one probe of a peer's port: time for one retransmission of the SYN, which comes after 1 s (RFC 6298)."""

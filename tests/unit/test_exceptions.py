@@ -8,12 +8,13 @@ import pickle
 import pytest
 
 from nornir_etcd import exceptions
-from nornir_etcd.exceptions import InventoryError, NornirEtcdError
+from nornir_etcd.exceptions import InventoryError, LocksRefused, NornirEtcdError
 
+OF_MANY_LINES = [InventoryError, LocksRefused]
 KINDS = [
     kind
     for _, kind in inspect.getmembers(exceptions, inspect.isclass)
-    if issubclass(kind, NornirEtcdError) and kind is not InventoryError
+    if issubclass(kind, NornirEtcdError) and kind not in OF_MANY_LINES
 ]
 
 
@@ -33,12 +34,15 @@ def test_an_error_survives_pickle(kind: type[NornirEtcdError]) -> None:
     assert restored.host == "node-1"
 
 
-def test_an_inventory_error_survives_pickle_with_all_its_problems() -> None:
-    restored = pickle.loads(pickle.dumps(InventoryError("one", "two")))  # noqa: S301 - our own
+@pytest.mark.parametrize("kind", OF_MANY_LINES)
+def test_an_error_of_many_lines_survives_pickle_with_all_its_problems(
+    kind: type[InventoryError | LocksRefused],
+) -> None:
+    restored = pickle.loads(pickle.dumps(kind("one", "two")))  # noqa: S301 - our own
     assert restored.problems == ("one", "two")
     assert str(restored) == "one\ntwo"
 
 
 def test_the_tree_in_the_docstring_names_every_error() -> None:
     drawn = exceptions.__doc__ or ""
-    assert all(kind.__name__ in drawn for kind in [*KINDS, InventoryError])
+    assert all(kind.__name__ in drawn for kind in [*KINDS, *OF_MANY_LINES])
