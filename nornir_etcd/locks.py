@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 6
+ATTEMPTS = 4
 """How often the locks of all hosts are tried for where another run has some of them."""
 PAUSE = (0.05, 0.3)
 """Seconds between two attempts, at least and at most, times the number of those before: two runs that got in each
@@ -173,7 +173,7 @@ def _take_hosts(nr: Nornir, hosts: Sequence[Host], holder: Holder, terms: Terms,
             had, others = bool(taken), all(refusal.by_other for refusal in refusals)
             _free(taken)
             taken.clear()
-            if not others or not (had or attempt):
+            if not others or not (had or attempt) or attempt == ATTEMPTS - 1:
                 break
             time.sleep(random.uniform(*PAUSE) * (attempt + 1))  # noqa: S311 - no secret
     except BaseException:

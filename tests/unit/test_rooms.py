@@ -27,6 +27,8 @@ PURE = (
         "flags",
         "manifest",
         "layout",
+        "hold",
+        "holder",
         "observation",
         "survey",
         "surroundings",

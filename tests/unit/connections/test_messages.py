@@ -88,3 +88,47 @@ def test_a_kind_of_alarm_that_is_not_known_yet_keeps_its_number() -> None:
 def test_a_linearizable_member_list_is_asked_for_in_field_one() -> None:
     assert messages.MemberListRequest(linearizable=True).SerializeToString() == b"\x08\x01"
     assert messages.MemberListRequest(linearizable=False).SerializeToString() == b""
+
+
+def test_a_transaction_is_what_etcd3_reads() -> None:
+    ours = messages.TxnRequest(
+        compare=[{"target": 2, "key": b"k", "mod_revision": 7}],
+        success=[{"request_put": {"key": b"k", "value": b"v", "lease": 2**62}}],
+        failure=[{"request_range": {"key": b"k"}}],
+    )
+    read = etcdrpc.TxnRequest.FromString(ours.SerializeToString())
+    (compare,), (put,), (get,) = read.compare, read.success, read.failure
+    assert (compare.result, compare.target, compare.key) == (etcdrpc.Compare.EQUAL, etcdrpc.Compare.MOD, b"k")
+    assert (compare.WhichOneof("target_union"), compare.mod_revision) == ("mod_revision", 7)
+    assert (put.request_put.key, put.request_put.value, put.request_put.lease) == (b"k", b"v", 2**62)
+    assert (get.WhichOneof("request"), get.request_range.key) == ("request_range", b"k")
+
+
+def test_the_answer_to_a_transaction_is_read_as_etcd3_writes_it() -> None:
+    key = {"key": b"k", "create_revision": 3, "mod_revision": 9, "version": 2, "value": b"v", "lease": 2**62}
+    theirs = etcdrpc.TxnResponse(
+        header=etcdrpc.ResponseHeader(revision=11),
+        succeeded=True,
+        responses=[etcdrpc.ResponseOp(response_range=etcdrpc.RangeResponse(kvs=[key], count=1))],
+    )
+    ours = messages.TxnResponse.FromString(theirs.SerializeToString())
+    (found,) = ours.responses[0].response_range.kvs
+    assert (ours.succeeded, ours.header.revision) == (True, 11)
+    assert (found.key, found.mod_revision, found.value, found.lease) == (b"k", 9, b"v", 2**62)
+    assert (found.create_revision, found.version) == (3, 2)
+
+
+def test_leases_are_what_etcd3_reads_and_writes() -> None:
+    grant = etcdrpc.LeaseGrantRequest.FromString(messages.LeaseGrantRequest(TTL=60, ID=2**62).SerializeToString())
+    assert (grant.TTL, grant.ID) == (60, 2**62)
+    for ours, theirs in (
+        (messages.LeaseKeepAliveRequest, etcdrpc.LeaseKeepAliveRequest),
+        (messages.LeaseRevokeRequest, etcdrpc.LeaseRevokeRequest),
+    ):
+        assert theirs.FromString(ours(ID=2**62).SerializeToString()).ID == 2**62
+    for ours, theirs in (
+        (messages.LeaseGrantResponse, etcdrpc.LeaseGrantResponse),
+        (messages.LeaseKeepAliveResponse, etcdrpc.LeaseKeepAliveResponse),
+    ):
+        read = ours.FromString(theirs(ID=2**62, TTL=60).SerializeToString())
+        assert (read.ID, read.TTL) == (2**62, 60)
