@@ -219,5 +219,7 @@ def judge(acknowledged: Sequence[Attempt], readings: Mapping[str, Reading]) -> J
 def count(attempts: Sequence[tuple[str, str, bool]]) -> list[Handshakes]:
     """Add up attempts to connect: endpoint, identity, and whether etcd answered."""
     counted = Counter(attempts)
-    pairs = sorted({(endpoint, identity) for endpoint, identity, _ in attempts})
-    return [Handshakes(*pair, counted[(*pair, True)], counted[(*pair, False)]) for pair in pairs]
+    return [
+        Handshakes(endpoint, identity, counted[endpoint, identity, True], counted[endpoint, identity, False])
+        for endpoint, identity in sorted({(endpoint, identity) for endpoint, identity, _ in attempts})
+    ]
