@@ -20,6 +20,7 @@ Boundary = Literal[
     "run-started",
     "observed",
     "planned",  # status: refused, or empty
+    "locked",  # nobody else changes the cluster; what follows is observed and planned anew
     "wave-started",
     "step-started",
     "step-finished",  # status: done, failed or skipped

@@ -69,7 +69,14 @@ def step_report(step: Step, **became: object) -> StepReport:
     return StepReport.model_validate(planned | became)
 
 
-def apply(nr: Nornir, desired: Desired, plan: Plan, observation: ClusterObservation, announce: Announcer) -> Applied:
+def apply(  # noqa: PLR0913, PLR0917 - a plan, and what is known of its cluster
+    nr: Nornir,
+    desired: Desired,
+    plan: Plan,
+    observation: ClusterObservation,
+    announce: Announcer,
+    lost: Callable[[], str],
+) -> Applied:
     """Carry out the waves in order and stop at the first that fails.
 
     Args:
@@ -78,6 +85,7 @@ def apply(nr: Nornir, desired: Desired, plan: Plan, observation: ClusterObservat
         plan: the plan, without refusals.
         observation: the one that the plan was made from.
         announce: told of every boundary.
+        lost: says why a lock of this run is held no more; empty while all are.
     """
     applied = Applied(images=present(desired.cluster, observation))
     for wave in plan.waves:
@@ -85,6 +93,10 @@ def apply(nr: Nornir, desired: Desired, plan: Plan, observation: ClusterObservat
             _not_begun(applied, wave, announce, status=StepStatus.SKIPPED)
             continue
         announce("wave-started")
+        if reason := lost():
+            error = f"{desired.cluster.name}: not begun, since another operator may be at work: {reason}; run again"
+            _not_begun(applied, wave, announce, status=StepStatus.FAILED, error=error)
+            continue
         differing = difference(applied.images) if any(step.action in STARTS for step in wave) else ""
         if differing:
             error = f"{desired.cluster.name}: the image is not the same on all hosts: {differing}; {REMEDY}"

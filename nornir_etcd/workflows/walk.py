@@ -18,18 +18,20 @@ from nornir_etcd.checks import KINDS, preflight, waivers
 from nornir_etcd.checks.evidence import Evidence, evidence
 from nornir_etcd.checks.selection import EVERYTHING, Selection
 from nornir_etcd.events import Announcer
-from nornir_etcd.exceptions import NornirEtcdError, PkiError
+from nornir_etcd.exceptions import LocksRefused, NornirEtcdError, PkiError
 from nornir_etcd.layout import layout
+from nornir_etcd.locks import ClusterLocks, cluster_locks
 from nornir_etcd.manifest import render
 from nornir_etcd.observe import observe
 from nornir_etcd.plan.certs import AS_DUE, Renewal
 from nornir_etcd.plan.planner import Desired, Difference, plan
 from nornir_etcd.plan.rotation import Rotation
+from nornir_etcd.plan.state import cluster_state
 from nornir_etcd.plan.step import ISSUING_ACTIONS, Plan
 from nornir_etcd.report.authority import authority_report
 from nornir_etcd.report.members import controller_certificates, member_reports, road_notes
 from nornir_etcd.report.mesh import mesh
-from nornir_etcd.report.model import ClusterReport, Outcome, Report
+from nornir_etcd.report.model import ClusterReport, Finding, Outcome, Report
 from nornir_etcd.tasks.certificates import check_signing, store_of
 from nornir_etcd.workflows.apply import Applied, apply, step_report
 from nornir_etcd.workflows.inventory import check_selection, clusters_in, named_ca, whole_inventory
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     from nornir_etcd.cluster import Cluster
     from nornir_etcd.events import Events
     from nornir_etcd.observation import ClusterObservation
-    from nornir_etcd.report.model import Finding
     from nornir_etcd.signers.local import StoreContent
 
 logger = logging.getLogger(__name__)
@@ -209,37 +210,101 @@ def _guarded(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
 
 
 def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
-    announce = run.announcer(cluster)
-    store = store_of(cluster)
-    content = store.read()
-    desired = _desired(cluster, run, content)
+    work = _Work(nr, cluster, run)
     # What is found at first is what is verified, where nothing is to be changed. A dry run verifies nothing.
-    deep = run.runbook.deep and not (run.dry_run and run.runbook.allowed)
-    observation = observe(nr, cluster, surroundings=True, deep=deep, ssh=run.ssh and cluster.declared)
-    announce("observed")
-    applied = Applied()
-    for _ in range(run.runbook.rounds):
-        planned, found = _preflight(desired, observation, plan(desired, observation, content))
-        announce("planned", status="refused" if planned.refusals else "")
-        if run.dry_run and run.runbook.allowed:
-            steps = Applied([step_report(step) for step in planned.steps])
-            return _report(cluster, run, content, planned, steps, observation, found)
-        if planned.steps:
-            applied.add(apply(nr, desired, planned, observation, announce))
-            # No further round trip to a host: the one that looks again reads all that is to be verified.
-            surroundings = planned.again or run.runbook.deep
-            content, observation = store.read(), observe(nr, cluster, surroundings=surroundings, deep=run.runbook.deep)
-            desired = _desired(cluster, run, content)
-            announce("observed")
-        if not planned.again or applied.failed:
-            break
-    issued = {name: pair.certificate for name, pair in content.leaves.items() if pair.certificate is not None}
-    trusting = _trusting(nr, cluster, content)
-    wanted = _manifests(cluster, run, content, observation)
-    seen = evidence(trusting, observation, issued, datetime.now(tz=timezone.utc), wanted)
-    findings = [finding for check in run.runbook.checks for finding in check(seen)]
-    announce("verified")
-    return _report(cluster, run, content, planned, applied, observation, [*found, *findings])
+    work.look(deep=run.runbook.deep and not (run.dry_run and run.runbook.allowed))
+    work.decide()
+    if run.dry_run and run.runbook.allowed:
+        work.applied = Applied([step_report(step) for step in work.planned.steps])
+        return work.report([])
+    if work.planned.steps:
+        work.change()
+    return work.report(work.verify())
+
+
+class _Work:
+    """One cluster in one run: what is there, what is to be done about it, and what became of it."""
+
+    def __init__(self, nr: Nornir, cluster: Cluster, run: _Run) -> None:
+        self.nr, self.cluster, self.run = nr, cluster, run
+        self.announce = run.announcer(cluster)
+        self.store = store_of(cluster)
+        self.content = self.store.read()
+        self.desired = _desired(cluster, run, self.content)
+        self.observation: ClusterObservation
+        self.planned, self.found = Plan(), list[Finding]()
+        self.applied = Applied()
+        self.notes: tuple[str, ...] = ()
+
+    def look(self, *, deep: bool, surroundings: bool = True) -> None:
+        """Observe, and read what the controller's folder holds by now."""
+        self.content = self.store.read()
+        self.desired = _desired(self.cluster, self.run, self.content)
+        ssh = self.run.ssh and self.cluster.declared
+        self.observation = observe(self.nr, self.cluster, surroundings=surroundings, deep=deep, ssh=ssh)
+        self.announce("observed")
+
+    def decide(self) -> None:
+        """Plan."""
+        planned = plan(self.desired, self.observation, self.content)
+        self.planned, self.found = _preflight(self.desired, self.observation, planned)
+        self.announce("planned", status="refused" if self.planned.refusals else "")
+
+    def change(self) -> None:
+        """Carry the plan out while nobody else may: what was seen before the locks were had may be so no more."""
+        state = cluster_state(self.cluster, self.observation)
+        hosts = [name for name, host in self.observation.hosts.items() if host.error is None]
+        name = self.run.runbook.name
+        try:
+            with cluster_locks(self.nr, self.cluster, runbook=name, etcd=state.life == "live", hosts=hosts) as locks:
+                self.notes = locks.notes
+                self._rounds(locks)
+        except LocksRefused as error:
+            self.planned = Plan(refusals=error.problems)
+
+    def _rounds(self, locks: ClusterLocks) -> None:
+        self.announce("locked")
+        deep = self.run.runbook.deep
+        self.look(deep=deep)
+        for _ in range(self.run.runbook.rounds):
+            self.decide()
+            if self.planned.steps:
+                self.applied.add(
+                    apply(self.nr, self.desired, self.planned, self.observation, self.announce, locks.lost)
+                )
+                # No further round trip to a host: the one that looks again reads all that is to be verified.
+                self.look(deep=deep, surroundings=self.planned.again or deep)
+            if not self.planned.again or self.applied.failed:
+                break
+
+    def verify(self) -> list[Finding]:
+        """Return what the runbook's checks find at its end."""
+        content, observation = self.content, self.observation
+        issued = {name: pair.certificate for name, pair in content.leaves.items() if pair.certificate is not None}
+        trusting = _trusting(self.nr, self.cluster, content)
+        wanted = _manifests(self.cluster, self.run, content, observation)
+        seen = evidence(trusting, observation, issued, datetime.now(tz=timezone.utc), wanted)
+        findings = [finding for check in self.run.runbook.checks for finding in check(seen)]
+        self.announce("verified")
+        return findings
+
+    def report(self, findings: list[Finding]) -> ClusterReport:
+        """Return the cluster's report."""
+        now, cluster, observation = datetime.now(tz=timezone.utc), self.cluster, self.observation
+        selection, planned = self.run.selection, self.planned
+        own = self.store.own(self.content)
+        return ClusterReport(
+            name=cluster.name,
+            outcome=_outcome(self.run, planned, self.applied),
+            authority=authority_report(cluster, self.content, observation),
+            certificates=controller_certificates(own) if cluster.declared else [],
+            members=member_reports(cluster, observation, changed=self.applied.changed, now=now),
+            plan=self.applied.steps,
+            refusals=list(planned.refusals),
+            notes=[*self.notes, *planned.notes, *road_notes(observation), *_left_out(selection)],
+            findings=_told(cluster, self.run, [*self.found, *findings], now),
+            mesh=mesh(cluster, observation) if cluster.declared else [],  # endpoints tell of no peer port
+        )
 
 
 def _desired(cluster: Cluster, run: _Run, content: StoreContent) -> Desired:
@@ -310,30 +375,6 @@ def _unsigned(desired: Desired, planned: Plan) -> Iterator[str]:
         check_signing(desired.cluster, new_ca=bool(makes))
     except PkiError as error:
         yield f"{desired.cluster.name}: {error}"
-
-
-def _report(  # noqa: PLR0913, PLR0917 - what a cluster's report is made of
-    cluster: Cluster,
-    run: _Run,
-    content: StoreContent,
-    planned: Plan,
-    applied: Applied,
-    observation: ClusterObservation,
-    findings: list[Finding],
-) -> ClusterReport:
-    now = datetime.now(tz=timezone.utc)
-    return ClusterReport(
-        name=cluster.name,
-        outcome=_outcome(run, planned, applied),
-        authority=authority_report(cluster, content, observation),
-        certificates=controller_certificates(store_of(cluster).own(content)) if cluster.declared else [],
-        members=member_reports(cluster, observation, changed=applied.changed, now=now),
-        plan=applied.steps,
-        refusals=list(planned.refusals),
-        notes=[*planned.notes, *road_notes(observation), *_left_out(run.selection)],
-        findings=_told(cluster, run, findings, now),
-        mesh=mesh(cluster, observation) if cluster.declared else [],  # endpoints tell of no peer port
-    )
 
 
 def _told(cluster: Cluster, run: _Run, findings: list[Finding], now: datetime) -> list[Finding]:

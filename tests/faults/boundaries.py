@@ -64,6 +64,11 @@ class Watched:
                 return event
         raise AssertionError(f"the run ended before it: {self.seen}\n{(self._workspace.directory / 'out').read_text()}")
 
+    def planned(self) -> None:
+        """Wait until what is about to be done is planned: under the locks, and from what was seen under them."""
+        self.until(lambda event: event["event"] == "locked")
+        self.until(lambda event: event["event"] == "planned")
+
     def step(self, name: str, action: str, host: str = "") -> dict[str, Any]:
         """Return the first boundary of that name of a step of that action, on that host where one is given."""
         return self.until(
