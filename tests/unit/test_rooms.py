@@ -129,7 +129,8 @@ def test_the_pure_half_loads_nothing_of_the_world_when_it_is_imported(tmp_path: 
     """What others' packages import counts too, but for socket and subprocess, which the standard library imports."""
     names = [name for name in modules(HOUSE) if room(name) in PURE]
     loaded = f"[name for name in {sorted(WORLD - {'socket', 'subprocess'})} if name in sys.modules]"
-    done = run(sys.executable, "-c", f"import sys, {', '.join(names)}; print({loaded})", cwd=tmp_path)
+    env = {"PYTHONPATH": str(HOUSE)}  # this house, not another that is installed
+    done = run(sys.executable, "-c", f"import sys, {', '.join(names)}; print({loaded})", cwd=tmp_path, env=env)
     assert (done.out, done.err) == ("[]\n", "")
 
 
