@@ -1,7 +1,8 @@
-"""What a member is asked that takes longer than a look: the hash of its keys, /metrics and the probes."""
+"""What a member is asked beyond a look: what takes longer, or is wanted seldom."""
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -14,18 +15,21 @@ from nornir_etcd.observation import EndpointObservation, HashKv, Maybe, Metrics,
 from nornir_etcd.versions import live_path, parse, ready_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from etcd3 import MultiEndpointEtcd3Client
 
     from nornir_etcd.cluster import Member
-    from nornir_etcd.connections.https import Session
+    from nornir_etcd.connections.https import Answer, Session
     from nornir_etcd.metrics import Scrape
 
     Https = Callable[[], AbstractContextManager[Session]]
 
 T = TypeVar("T")
+
+VERSION_PATH = "/version"
+"""Asked of every release, and answered without a quorum (server/etcdserver/api/etcdhttp/version.go)."""
 
 HASHED_BYTES = 50 * 2**20
 """Bytes of database for whose hash a member is given one second more than for another question."""
@@ -58,17 +62,22 @@ def examine(
     patience, window = float(member.settings.etcd_timeout), float(member.settings.etcd_metrics_window)
     version, size = ("", 0) if isinstance(seen.status, Unknown) else (seen.status.version, seen.status.db_size)
     hashed = patience + size / HASHED_BYTES
+    paths, read = probe_paths(version), seen.read_seconds
+    answers = _maybe(lambda: _answers(https, [VERSION_PATH, *paths]))
     return replace(
         seen,
         hash=ONE_REVISION if revision is None else _maybe(lambda: _hash(client(), revision, hashed)),
         metrics=_maybe(lambda: _metrics(https, window)),
-        probes=_maybe(lambda: _probes(https, probe_paths(version))),
+        probes=answers if isinstance(answers, Unknown) else _probes(paths, answers),
+        cluster_version=answers if isinstance(answers, Unknown) else _cluster_version(answers.get(VERSION_PATH)),
+        # Where no quorum answered the read, it is not waited for again.
+        auth=read if isinstance(read, Unknown) else _maybe(lambda: _auth(client(), patience)),
     )
 
 
 def unexamined(seen: EndpointObservation, why: Unknown) -> EndpointObservation:
     """Return what was seen of a member that is not asked further."""
-    return replace(seen, hash=why, metrics=why, probes=why)
+    return replace(seen, hash=why, metrics=why, probes=why, cluster_version=why, auth=why)
 
 
 def probe_paths(version: str) -> list[str]:
@@ -112,13 +121,39 @@ def _scrape(https: Https) -> Maybe[Scrape]:
     return parse_metrics(answer.body)
 
 
-def _probes(https: Https, paths: list[str]) -> Probes:
-    """Send the probes one after the other, all within the time of one question."""
-    answers: dict[str, int] = {}
+def _answers(https: Https, paths: list[str]) -> dict[str, Answer]:
+    """Ask for paths one after the other, all on one connection and within the time of one question."""
+    answers: dict[str, Answer] = {}
     with https() as session, suppress(EtcdTimeout):
         for path in paths:
-            answers[path] = session.get(path).status
-    return Probes(dict.fromkeys(paths, NO_ANSWER) | answers)
+            answers[path] = session.get(path)
+    return answers
+
+
+def _probes(paths: list[str], answers: Mapping[str, Answer]) -> Probes:
+    return Probes({path: answers[path].status if path in answers else NO_ANSWER for path in paths})
+
+
+def _cluster_version(answer: Answer | None) -> Maybe[str]:
+    """Return what /version says of the cluster, in etcd's own words: `not_decided` where it does not know it yet."""
+    if answer is None:
+        return Unknown(f"{VERSION_PATH}: no answer in time")
+    if answer.status != HTTPStatus.OK:
+        return Unknown(f"{VERSION_PATH}: wanted HTTP status 200, found {answer.status}")
+    try:
+        said = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        said = None
+    version = said.get("etcdcluster") if isinstance(said, dict) else None
+    if not isinstance(version, str):
+        return Unknown(f"{VERSION_PATH}: wanted JSON with etcdcluster, found {answer.body[:40]!a}")
+    return version
+
+
+def _auth(client: MultiEndpointEtcd3Client, timeout: float) -> bool:
+    from nornir_etcd.connections import rpc  # noqa: PLC0415 - as above
+
+    return rpc.auth_enabled(client, timeout=timeout)
 
 
 def _maybe(ask: Callable[[], Maybe[T]]) -> Maybe[T]:

@@ -76,6 +76,7 @@ class MemberStatus:
     revision: int = 0  # of the store, as the response's header tells it
     storage_version: str = ""  # 3.6 and later
     db_size_quota: int = 0  # bytes; 3.6 and later
+    downgrade: str = ""  # what etcd was told to go down to; 3.6 and later
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,12 @@ class EndpointObservation:
     members: Maybe[MemberList] = NOT_READ
     alarms: Maybe[tuple[Alarm, ...]] = NOT_READ
     read_seconds: Maybe[float] = NOT_READ  # latency of a linearizable read
-    # Read by verify alone.
+    # Read in a deep look alone.
     hash: Maybe[HashKv] = NOT_READ
     metrics: Maybe[Metrics] = NOT_READ
     probes: Maybe[Probes] = NOT_READ
+    cluster_version: Maybe[str] = NOT_READ  # etcdcluster of /version
+    auth: Maybe[bool] = NOT_READ  # authentication by user and role is on
     blind: Unknown | None = None  # why the controller cannot ask it: the member may serve others all the same
     via: Literal["direct", "ssh"] = "direct"  # ssh: as the host itself sees it, through its SSH session
 

@@ -132,7 +132,7 @@ def observe_endpoint(task: Task, cluster: Cluster, *, tunnel: bool = True, deep:
         task: Nornir's.
         cluster: the host's cluster.
         tunnel: a tunnel may be opened where there is none yet.
-        deep: read /metrics and the probes as well. No hash: it is compared at one revision of all members, which
+        deep: ask all that `examine` does as well. But no hash: it is compared at one revision of all members, which
             `observe` knows.
 
     Returns:
@@ -155,7 +155,7 @@ def observe_endpoint(task: Task, cluster: Cluster, *, tunnel: bool = True, deep:
 def observe_deeper(
     task: Task, cluster: Cluster, *, endpoints: Mapping[str, EndpointObservation], revision: int | None
 ) -> Result:
-    """Ask a member that was observed for what takes longer: the hash of its keys, /metrics and the probes.
+    """Ask a member that was observed for what `examine` does: what takes longer, or is wanted seldom.
 
     It is asked by the road that it was observed by.
 
@@ -387,8 +387,8 @@ def observe(
         cluster: the cluster.
         surroundings: read what preflight wants to know of the hosts as well.
         ssh: ask the hosts; without it they are unknown, and the members are asked directly or not at all.
-        deep: ask the members that answer for what takes longer as well: the hash of their keys at one revision,
-            /metrics and the probes. No SSH round trip more.
+        deep: ask the members that answer for more as well: the hash of their keys at one revision, /metrics, the
+            probes, the cluster's version, and whether authentication is on. No SSH round trip more.
     """
     nr.data.reset_failed_hosts()
     with ThreadPoolExecutor(max_workers=2) as pool:

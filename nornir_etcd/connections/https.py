@@ -1,4 +1,4 @@
-"""What a member says over plain HTTPS on its client port: /metrics and the probes that a kubelet sends it.
+"""What a member says over plain HTTPS on its client port: /metrics, /version and a kubelet's probes.
 
 etcd serves them beside gRPC, with the same certificates (serveClients in server/embed/etcd.go:
 https://github.com/etcd-io/etcd/blob/v3.5.16/server/embed/etcd.go), also where the manifest gives them a port of their

@@ -72,6 +72,10 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     },
     "MoveLeaderRequest": {"targetID": (1, "uint64")},
     "MoveLeaderResponse": {"header": (1, "ResponseHeader")},
+    "AuthenticateRequest": {},  # by nobody: name and password are left empty
+    "AuthenticateResponse": {"header": (1, "ResponseHeader")},
+    "DowngradeRequest": {"action": (1, "enum"), "version": (2, "string")},
+    "DowngradeResponse": {"header": (1, "ResponseHeader"), "version": (2, "string")},
     "RangeRequest": {"key": (1, "bytes")},
     "RangeResponse": {"header": (1, "ResponseHeader"), "kvs": (2, "[KeyValue]")},
     # mvccpb.KeyValue, of etcd's api/mvccpb/kv.proto
@@ -146,6 +150,10 @@ HashKVRequest = _message_class("HashKVRequest")
 HashKVResponse = _message_class("HashKVResponse")
 MoveLeaderRequest = _message_class("MoveLeaderRequest")
 MoveLeaderResponse = _message_class("MoveLeaderResponse")
+AuthenticateRequest = _message_class("AuthenticateRequest")
+AuthenticateResponse = _message_class("AuthenticateResponse")
+DowngradeRequest = _message_class("DowngradeRequest")
+DowngradeResponse = _message_class("DowngradeResponse")
 RangeRequest = _message_class("RangeRequest")
 RangeResponse = _message_class("RangeResponse")
 TxnRequest = _message_class("TxnRequest")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nornir_etcd.connections import messages
 from nornir_etcd.exceptions import EtcdError, EtcdRefused, EtcdTimeout, EtcdTlsError, EtcdUnreachable
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 # AlarmRequest.AlarmAction and AlarmType of etcd's api/etcdserverpb/rpc.proto.
 _ALARM_GET = 0
 _ALARM_KINDS = {1: "NOSPACE", 2: "CORRUPT"}
+_DOWNGRADE_ACTIONS = {"validate": 0, "enable": 1, "cancel": 2}  # DowngradeRequest.DowngradeAction, as above
 
 _LEADER_CHANGED = "etcdserver: leader changed"  # ErrGRPCLeaderChanged of api/v3rpc/rpctypes/error.go
 _NOT_LEADER = "etcdserver: not leader"  # ErrGRPCNotLeader, as above
+_AUTH_IS_OFF = "etcdserver: authentication is not enabled"  # ErrGRPCAuthNotEnabled, as above
+_LOGIN_FAILED = "etcdserver: authentication failed"  # ErrGRPCAuthFailed, as above
 ELECTION_PAUSE = 0.1
 """Seconds before a read is made again that an election broke off; one takes one to two seconds."""
 
@@ -55,6 +58,7 @@ def status(client: MultiEndpointEtcd3Client, *, timeout: float) -> MemberStatus:
         revision=answer.header.revision,
         storage_version=answer.storageVersion,
         db_size_quota=answer.dbSizeQuota,
+        downgrade=answer.downgradeInfo.targetVersion if answer.downgradeInfo.enabled else "",
     )
 
 
@@ -149,6 +153,73 @@ def move_leader(client: MultiEndpointEtcd3Client, *, to: int, timeout: float) ->
             return False
         raise
     return True
+
+
+def auth_enabled(client: MultiEndpointEtcd3Client, *, timeout: float) -> bool:
+    """Ask one member whether authentication by user and role is on, which takes a quorum.
+
+    It is asked to log nobody in. etcd refuses that either way, to whomever asks, and before anything is written; the
+    refusal tells (Authenticate in server/etcdserver/v3_server.go and CheckPassword in server/auth/store.go).
+
+    Never by AuthStatus: 3.4 does not know it, and later releases put that question into the log of all members. A 3.4
+    beside them ends with "panic: not implemented", and again at every start, since the entry stays (Apply in
+    etcdserver/apply.go of 3.4; seen with 3.5.16 beside 3.4.23).
+
+    Args:
+        client: `connection` of the plugin `etcd`; its user needs no role.
+        timeout: seconds.
+
+    Raises:
+        EtcdError: one of its four kinds.
+    """
+    request = messages.AuthenticateRequest()
+    try:
+        _call(client, "Auth/Authenticate", request, messages.AuthenticateResponse, timeout)
+    except EtcdRefused as error:
+        if _AUTH_IS_OFF in error.found:
+            return False
+        if _LOGIN_FAILED not in error.found:
+            raise
+    return True
+
+
+def downgrade(
+    client: MultiEndpointEtcd3Client,
+    *,
+    action: Literal["validate", "enable", "cancel"],
+    version: str = "",
+    timeout: float,
+) -> str:
+    """Ask whether the cluster may go down to the minor before, have it made ready for it, or take that back.
+
+    An answer to `validate` is no leave by itself: 3.5 knows the call and says yes to 3.4, but offers no way there
+    (nornir_etcd.versions.DOWNGRADES names those that do: https://etcd.io/docs/v3.6/downgrades/).
+
+    Args:
+        client: `connection` of the plugin `etcd`; where authentication is on, of a user with the role root.
+        action: as etcdctl names them.
+        version: what to go down to, such as 3.5.0; etcd looks at major and minor. Not needed to cancel.
+        timeout: seconds.
+
+    Returns:
+        The cluster's version at that moment.
+
+    Raises:
+        EtcdError: one of its four kinds; EtcdRefused where the member does not know the call, or says no.
+    """
+    request = messages.DowngradeRequest(action=_DOWNGRADE_ACTIONS[action], version=version)
+    try:
+        answer = _call(client, "Maintenance/Downgrade", request, messages.DowngradeResponse, timeout)
+    except EtcdRefused as error:
+        if not error.found.startswith("UNIMPLEMENTED"):
+            raise
+        raise EtcdRefused(
+            f"{error.thing}: downgrade {action}",
+            wanted="a member that offers downgrades, as 3.6 and later do",
+            found="one that does not know the call",
+            remedy="restore a snapshot of the release that is wanted",
+        ) from error
+    return str(answer.version)
 
 
 def linearizable_read(client: MultiEndpointEtcd3Client, *, timeout: float) -> float:

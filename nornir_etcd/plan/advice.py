@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nornir_etcd import versions
 from nornir_etcd.flags import unknown_flags
 from nornir_etcd.observation import NOT_READ, Unknown
-from nornir_etcd.plan.change import line, v2_on
+from nornir_etcd.plan.change import ASK_AUTH, line, v2_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,7 +76,7 @@ def _cluster(change: Change) -> Iterator[str]:
 def _auth(change: Change) -> Iterator[str]:
     told = change.facts.auth
     if change.kind == "rollback" and versions.AUTH_FORMAT in change.borders and isinstance(told, Unknown):
-        remedy = "see etcdctl auth status: with it on, 3.4 may not read what 3.5 has written (etcd#11943)"
+        remedy = f"{ASK_AUTH}; 3.4 may then not read what 3.5 has written (etcd#11943)"
         yield line("authentication", "to know that it is off", f"none: {told.reason}", remedy)
 
 

@@ -20,6 +20,10 @@ Kind = Literal["none", "patch", "minor", "downgrade-patch", "downgrade-minor", "
 """rollback: a step to the next minor that has begun is taken back; etcd need not be told, while downgrade-minor wants
 `downgrade enable` first. unclear: no version is known, or they are too far apart for one cluster."""
 
+ASK_AUTH = "ask with etcdctl --user=nobody:x get x, which cannot log in where it is on, and not with auth status"
+"""How an operator sees whether authentication is on. `etcdctl auth status` is not known to 3.4, and ends every 3.4 that
+runs beside a later release for good (see nornir_etcd.connections.rpc.auth_enabled)."""
+
 
 @dataclass(frozen=True)
 class Facts:

@@ -26,7 +26,7 @@ from nornir_etcd import versions
 from nornir_etcd.flags import flag_faults
 from nornir_etcd.observation import NOT_READ, Maybe, Unknown
 from nornir_etcd.plan.advice import advice
-from nornir_etcd.plan.change import Change, Facts, line, v2_on
+from nornir_etcd.plan.change import ASK_AUTH, Change, Facts, line, v2_on
 from nornir_etcd.plan.stages import shown
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _auth(change: Change) -> Iterator[str]:
         yield line("authentication", wanted, "on", "switch it off for the step: etcdctl auth disable")
     elif change.kind != "rollback":
         found = f"none that could be read: {told.reason}"
-        yield line("authentication", wanted, found, "see etcdctl auth status with a user that may ask")
+        yield line("authentication", wanted, found, ASK_AUTH)
 
 
 def _v2(change: Change) -> Iterator[str]:

@@ -135,6 +135,7 @@ class Node:
     client_port: int = 2379
     peer_port: int = 2380
     arguments: list[str] = field(default_factory=list)
+    binary: Path | None = None  # another than etcd_binary()
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -160,7 +161,7 @@ class Node:
         """Start the process; returns at once."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - etcd with arguments of our own
-                [str(etcd_binary()), *self.arguments],
+                [str(self.binary or etcd_binary()), *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from etcd3 import etcdrpc
 
-from nornir_etcd.connections.rpc import alarms, linearizable_read, member_list, status
+from nornir_etcd.connections.rpc import alarms, auth_enabled, linearizable_read, member_list, status
 from nornir_etcd.exceptions import EtcdError, EtcdRefused, EtcdTimeout, EtcdUnreachable
 from nornir_etcd.observation import Alarm
 from tests.contract.etcd_cluster import EtcdCluster, Node, loopback_addresses
@@ -183,6 +183,8 @@ def test_an_unstarted_learner_has_no_name_and_a_started_one_says_what_it_is(
     # A learner serves no linearizable read: it answers, and it refuses.
     with pytest.raises(EtcdRefused, match="rpc not supported for learner"):
         linearizable_read(plugin.connection, timeout=TIMEOUT)
+    with pytest.raises(EtcdRefused, match="rpc not supported for learner"):
+        auth_enabled(plugin.connection, timeout=TIMEOUT)
     plugin.close()
 
 

@@ -19,6 +19,7 @@ from nornir_etcd.connections.rpc import hash_kv, status
 from nornir_etcd.exceptions import EtcdRefused
 from nornir_etcd.observation import NOT_READ, EndpointObservation, HashKv, Metrics, Probes, Quantile, Unknown
 from nornir_etcd.observe import observe, observe_endpoint
+from nornir_etcd.versions import parse
 from nornir_etcd.workflows.inventory import WholeInventory, clusters_in
 from tests.contract.etcd_cluster import EtcdCluster
 
@@ -96,12 +97,16 @@ def test_a_deep_look_asks_every_member_for_its_hash_at_one_revision_its_metrics_
         assert isinstance(one.probes, Probes)
         assert set(one.probes.answers.values()) == {200}
         assert not isinstance(one.read_seconds, Unknown)
+        assert not isinstance(one.status, Unknown)
+        minor = parse(one.status.version).minor
+        assert (one.cluster_version, one.auth) == (f"3.{minor}.0", False)
 
 
 def test_a_look_that_is_not_deep_asks_for_none_of_it(three: EtcdCluster) -> None:
     nr, cluster = nornir(three)
     for one in observe(nr, cluster, ssh=False).endpoints.values():
         assert (one.hash, one.metrics, one.probes) == (NOT_READ, NOT_READ, NOT_READ)
+        assert (one.cluster_version, one.auth) == (NOT_READ, NOT_READ)
         assert not isinstance(one.status, Unknown)
     for host in nr.inventory.hosts.values():
         host.close_connections()
@@ -113,6 +118,8 @@ def test_one_endpoint_alone_has_metrics_and_probes_and_no_hash(three: EtcdCluste
     assert isinstance(seen, EndpointObservation)
     assert isinstance(seen.metrics, Metrics)
     assert isinstance(seen.probes, Probes)
+    assert isinstance(seen.cluster_version, str)
+    assert seen.auth is False
     assert isinstance(seen.hash, Unknown)
     for host in nr.inventory.hosts.values():
         host.close_connections()
@@ -121,11 +128,22 @@ def test_one_endpoint_alone_has_metrics_and_probes_and_no_hash(three: EtcdCluste
 def test_a_member_that_is_down_leaves_the_hashes_of_the_others(three: EtcdCluster) -> None:
     three.nodes[2].stop(signal.SIGKILL)
     seen = observed(three).endpoints
-    for found in (seen["m3"].hash, seen["m3"].metrics, seen["m3"].probes):
+    for found in (seen["m3"].hash, seen["m3"].metrics, seen["m3"].probes, seen["m3"].cluster_version, seen["m3"].auth):
         assert isinstance(found, Unknown)
         assert found.reason == "not asked, since the client port refuses connections"
     assert seen["m1"].hash == seen["m2"].hash
     assert isinstance(seen["m1"].hash, HashKv)
+    assert seen["m1"].auth is seen["m2"].auth is False
+
+
+def test_without_a_quorum_the_cluster_version_is_told_and_authentication_is_not_asked_again(three: EtcdCluster) -> None:
+    for node in three.nodes[1:]:
+        node.stop(signal.SIGKILL)
+    seen = observed(three).endpoints["m1"]
+    assert isinstance(seen.cluster_version, str)
+    assert seen.cluster_version.startswith("3.")
+    assert isinstance(seen.read_seconds, Unknown)
+    assert seen.auth is seen.read_seconds
 
 
 def test_a_window_measures_what_came_in_it_or_all_where_nothing_came(tmp_path: Path) -> None:
@@ -162,4 +180,4 @@ def test_certificate_files_that_are_not_there_are_told_and_nothing_is_asked(thre
         host.connection_options.clear()
     for one in observe(nr, cluster, ssh=False, deep=True).endpoints.values():
         assert one.blind is not None
-        assert one.hash == one.metrics == one.probes == one.blind
+        assert one.hash == one.metrics == one.probes == one.cluster_version == one.auth == one.blind

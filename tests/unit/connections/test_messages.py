@@ -65,6 +65,20 @@ def test_the_newer_fields_of_a_status_have_their_numbers(wire: bytes, field: str
     assert getattr(messages.StatusResponse.FromString(wire), field) == wanted
 
 
+def test_a_downgrade_in_a_status_has_its_numbers() -> None:
+    found = messages.StatusResponse.FromString(b"\x6a\x09\x08\x01\x12\x053.5.0").downgradeInfo
+    assert (found.enabled, found.targetVersion) == (True, "3.5.0")
+
+
+@pytest.mark.parametrize(
+    ("action", "wire"), [(0, b"\x12\x053.5.0"), (1, b"\x08\x01\x12\x053.5.0"), (2, b"\x08\x02\x12\x053.5.0")]
+)
+def test_a_downgrade_has_its_numbers(action: int, wire: bytes) -> None:
+    assert messages.DowngradeRequest(action=action, version="3.5.0").SerializeToString() == wire
+    answer = messages.DowngradeResponse.FromString(b"\x0a\x00\x12\x053.6.0")
+    assert answer.version == "3.6.0"
+
+
 def test_a_hash_has_its_numbers() -> None:
     assert messages.HashKVRequest(revision=7).SerializeToString() == b"\x08\x07"
     # An etcd that was never compacted says -1.
