@@ -49,10 +49,12 @@ def etcd_binary() -> Path:
 
 
 def loopback_addresses(count: int) -> list[str]:
-    """Return addresses in 127/8 that no other cluster of this or another test process has."""
-    pid = os.getpid()
-    network = next(_counter)
-    return [f"127.{1 + pid // 254 % 250}.{1 + pid % 254}.{network * 8 + i}" for i in range(count)]
+    """Return addresses in 127/8 that no other cluster of this or another test process has.
+
+    A process has 1024 of them, above 127.1.0.0, for 128 clusters of up to eight members; then the first are free again.
+    """
+    first = 0x7F010000 + os.getpid() % 15000 * 1024 + next(_counter) % 128 * 8
+    return [str(ipaddress.IPv4Address(first + i)) for i in range(count)]
 
 
 @dataclass(frozen=True)
