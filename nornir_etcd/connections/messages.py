@@ -76,6 +76,8 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "AuthenticateResponse": {"header": (1, "ResponseHeader")},
     "DowngradeRequest": {"action": (1, "enum"), "version": (2, "string")},
     "DowngradeResponse": {"header": (1, "ResponseHeader"), "version": (2, "string")},
+    "SnapshotRequest": {},
+    "SnapshotResponse": {"header": (1, "ResponseHeader"), "remaining_bytes": (2, "uint64"), "blob": (3, "bytes")},
     "RangeRequest": {"key": (1, "bytes")},
     "RangeResponse": {"header": (1, "ResponseHeader"), "kvs": (2, "[KeyValue]")},
     # mvccpb.KeyValue, of etcd's api/mvccpb/kv.proto
@@ -154,6 +156,8 @@ AuthenticateRequest = _message_class("AuthenticateRequest")
 AuthenticateResponse = _message_class("AuthenticateResponse")
 DowngradeRequest = _message_class("DowngradeRequest")
 DowngradeResponse = _message_class("DowngradeResponse")
+SnapshotRequest = _message_class("SnapshotRequest")
+SnapshotResponse = _message_class("SnapshotResponse")
 RangeRequest = _message_class("RangeRequest")
 RangeResponse = _message_class("RangeResponse")
 TxnRequest = _message_class("TxnRequest")

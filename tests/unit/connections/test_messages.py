@@ -41,6 +41,10 @@ def test_what_etcd3_writes_is_read_the_same() -> None:
     (entry,) = messages.AlarmResponse.FromString(alarm.SerializeToString()).alarms
     assert (entry.memberID, entry.alarm) == (BIG, 1)
 
+    chunk = etcdrpc.SnapshotResponse(header=header, remaining_bytes=BIG, blob=b"\x00\xff")
+    piece = messages.SnapshotResponse.FromString(chunk.SerializeToString())
+    assert (piece.header.cluster_id, piece.remaining_bytes, piece.blob) == (BIG, BIG, b"\x00\xff")
+
 
 def test_what_is_written_etcd3_reads_the_same() -> None:
     assert etcdrpc.RangeRequest.FromString(messages.RangeRequest(key=b"health").SerializeToString()).key == b"health"
