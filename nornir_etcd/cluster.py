@@ -45,11 +45,17 @@ EQUAL = (
     "cfssl_dir",
     "etcd_ca_passphrase_env",
     "etcd_ca_passphrase_file",
+    "etcd_snapshot_dir",
+    "etcd_snapshot_keep",
+    "etcd_snapshot_timeout",
 )
 """Variables of the cluster as a whole: equal on all its members (heartbeat and election: https://etcd.io/docs/v3.5/tuning/)."""
 
 _FOLLOWS = {"cfssl_dir": "generate_certs_dir"}
 """Of these, what differs by default where another one does: that one alone is told."""
+
+_OWN_FOLDERS = ("generate_certs_dir", "etcd_snapshot_dir")
+"""Folders of the controller that no two clusters share."""
 
 
 def quorum(voters: int) -> int:
@@ -160,7 +166,7 @@ def load_clusters(
         faults, advice = _check_cluster(cluster, checked)
         problems += faults
         warnings += advice
-    problems += _shared_certificates(clusters, checked)
+    problems += _shared_folders(clusters, checked)
     if problems:
         raise InventoryError(*problem_lines(problems))
     return clusters, problem_lines(warnings)
@@ -218,18 +224,16 @@ def _names_alike(checked: Mapping[str, HostSettings]) -> Iterable[Problem]:
             yield Problem(alike[-1], "name", f"differs from {_listed(alike[:-1])} in case alone")
 
 
-def _shared_certificates(clusters: Sequence[Cluster], checked: Mapping[str, HostSettings]) -> Iterable[Problem]:
-    owners: dict[str, str] = {}
-    for cluster in clusters:
-        for member in cluster.members:
-            folder = member.settings.generate_certs_dir
-            if (
-                "generate_certs_dir" in checked[member.name].faulty
-                or owners.setdefault(folder, cluster.name) == cluster.name
-            ):
-                continue
-            text = f"wanted a folder of its own, found {folder!r} also in cluster {owners[folder]}"
-            yield Problem(f"cluster {cluster.name}", "generate_certs_dir", text)
+def _shared_folders(clusters: Sequence[Cluster], checked: Mapping[str, HostSettings]) -> Iterable[Problem]:
+    for key in _OWN_FOLDERS:
+        owners: dict[str, str] = {}
+        for cluster in clusters:
+            for member in cluster.members:
+                folder = getattr(member.settings, key)
+                if key in checked[member.name].faulty or owners.setdefault(folder, cluster.name) == cluster.name:
+                    continue
+                text = f"wanted a folder of its own, found {folder!r} also in cluster {owners[folder]}"
+                yield Problem(f"cluster {cluster.name}", key, text)
 
 
 def _check_cluster(cluster: Cluster, checked: Mapping[str, HostSettings]) -> tuple[list[Problem], list[Problem]]:

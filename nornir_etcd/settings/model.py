@@ -192,6 +192,14 @@ class Settings(BaseModel):
     # (performEtcdStaticPodUpgrade), both in cmd/kubeadm/app/phases/upgrade/staticpods.go.
     etcd_start_timeout: Seconds = Field(300, description="Seconds that a new container may take to start.")
     etcd_health_timeout: Seconds = Field(150, description="Seconds that the cluster may take to be healthy.")
+    # A snapshot holds every Secret of Kubernetes: hence a folder of its own that only its owner can read, and an end.
+    etcd_snapshot_dir: ControllerPath = Field(
+        "snapshots/{{ deploy_name }}", description="Where snapshots are kept on the controller."
+    )
+    etcd_snapshot_keep: Annotated[int, BeforeValidator(values.whole_number(1, 10000, "snapshots"))] = Field(
+        7, description="Snapshots of a cluster that are kept: each new one that is whole removes the oldest beyond it."
+    )
+    etcd_snapshot_timeout: Seconds = Field(600, description="Seconds that a snapshot may take to arrive.")
     # Thresholds of verify.
     etcd_cert_critical_days: Days = Field(
         7, description="Days left below which a leaf is critical; a warning below etcd_renew_days."

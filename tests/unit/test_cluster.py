@@ -117,11 +117,10 @@ def test_two_clusters_must_not_share_an_address() -> None:
     )
 
 
-def test_two_clusters_must_not_share_a_certificate_folder() -> None:
-    found = hosts(2, {"generate_certs_dir": "certs"}, m1={"deploy_name": "a"}, m2={"deploy_name": "b"})
-    assert problems(found) == (
-        "cluster b: generate_certs_dir: wanted a folder of its own, found 'certs' also in cluster a",
-    )
+@pytest.mark.parametrize("key", ["generate_certs_dir", "etcd_snapshot_dir"])
+def test_two_clusters_must_not_share_a_folder_of_the_controller(key: str) -> None:
+    found = hosts(2, {key: "here"}, m1={"deploy_name": "a"}, m2={"deploy_name": "b"})
+    assert problems(found) == (f"cluster b: {key}: wanted a folder of its own, found 'here' also in cluster a",)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
@@ -152,6 +151,9 @@ def test_names_that_differ_in_case_alone_are_a_warning() -> None:
         ("cfssl_dir", "tools", "'certs/example/cfssl'"),
         ("etcd_ca_passphrase_env", "CA_PASS", "None"),
         ("etcd_ca_passphrase_file", "pass", "None"),
+        ("etcd_snapshot_dir", "snapshots/x", "'snapshots/example'"),
+        ("etcd_snapshot_keep", 8, "7"),
+        ("etcd_snapshot_timeout", 60, "600"),
     ],
 )
 def test_what_must_be_equal_names_hosts_and_values(key: str, value: object, default: str) -> None:

@@ -105,6 +105,9 @@ def test_the_defaults_are_the_roles() -> None:
         "etcd_waivers": (),
         "etcd_start_timeout": 300,
         "etcd_health_timeout": 150,
+        "etcd_snapshot_dir": "snapshots/example",
+        "etcd_snapshot_keep": 7,
+        "etcd_snapshot_timeout": 600,
         "etcd_sudo_password_env": None,
     }
 
@@ -312,6 +315,8 @@ GOOD = [
     ("etcd_data_dir", "/data", "/data"),
     ("generate_certs_dir", "../certs/a b", "../certs/a b"),
     ("generate_certs_dir", "/srv/certs/", "/srv/certs"),
+    ("etcd_snapshot_dir", "/backup/{{ deploy_name }}/", "/backup/example"),
+    ("etcd_snapshot_keep", "1", 1),
     ("etcd_version", "v3.5.16", "v3.5.16"),
     ("etcd_version", "3.6.0-0.rc1", "3.6.0-0.rc1"),
     ("registry", "registry:5000", "registry:5000"),
@@ -343,6 +348,9 @@ BAD = [
         for value in ("", "/", "var/lib", "/a/../b", "/a b", "/a\nb", "/a\x1b", "~/x", "/a:b", "/a'b", "/a$b", "/etc")
     ),
     *(("generate_certs_dir", value) for value in ("", ".", "..", "/", "~/certs", "~", " a", "a\nb", "a\x00b")),
+    *(("etcd_snapshot_dir", value) for value in ("", "/", "~/snapshots")),
+    *(("etcd_snapshot_keep", value) for value in (0, -1, 1.5, True, "all")),
+    *(("etcd_snapshot_timeout", value) for value in (0, 86401)),
     *(
         ("etcd_version", value)
         for value in ("", "3.5", "latest", "3.5.16 ", "3.5.16-", "3.5.16\n", 3.5, 35, "\u0663.5.1")
