@@ -36,6 +36,7 @@ LABELS = {
     "place_apiserver_files": "placing the API server's files",
     "write_apiserver_manifest": "restarting the API server",
     "await_member": "waiting until the member is healthy",
+    "save_snapshot": "saving a snapshot",
     "container_log": "reading the container's log",
 }
 """What is drawn while a task of that name runs; other tasks are not drawn."""

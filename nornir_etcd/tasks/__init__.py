@@ -10,6 +10,7 @@ from nornir_etcd.tasks.container import await_member, container_log, pull_image
 from nornir_etcd.tasks.files import place_files
 from nornir_etcd.tasks.leader import move_leader
 from nornir_etcd.tasks.manifest import write_manifest
+from nornir_etcd.tasks.snapshot import save_snapshot
 
 __all__ = [
     "await_member",
@@ -20,6 +21,7 @@ __all__ = [
     "place_apiserver_files",
     "place_files",
     "pull_image",
+    "save_snapshot",
     "write_apiserver_manifest",
     "write_manifest",
 ]

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import signal
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from nornir.core import Nornir
-from nornir.core.configuration import Config
-from nornir.core.inventory import ConnectionOptions, Defaults, Group, Groups, Host, Hosts, ParentGroups
-from nornir.core.plugins.connections import ConnectionPluginRegister
-from nornir.core.state import GlobalState
-from nornir.plugins.runners import ThreadedRunner
 
 from nornir_etcd.connections.rpc import hash_kv, status
 from nornir_etcd.exceptions import EtcdRefused
@@ -22,12 +15,12 @@ from nornir_etcd.observe import observe, observe_endpoint
 from nornir_etcd.versions import parse
 from nornir_etcd.workflows.inventory import WholeInventory, clusters_in
 from tests.contract.etcd_cluster import EtcdCluster
+from tests.contract.inventory import nornir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from nornir_etcd.cluster import Cluster
     from nornir_etcd.observation import ClusterObservation
 
 pytestmark = pytest.mark.contract
@@ -49,29 +42,6 @@ def write(cluster: EtcdCluster, count: int) -> None:
     with closing(cluster.open(cluster.nodes[0])) as plugin:
         for number in range(count):
             plugin.connection.put(f"key{number}", "value")
-
-
-def nornir(cluster: EtcdCluster, **data: Any) -> tuple[Nornir, Cluster]:
-    """Return Nornir with the members as hosts that have no SSH, and their cluster."""
-    ConnectionPluginRegister.auto_register()
-    defaults = Defaults()
-    group = Group("etcd", data={"etcd_via": "direct", **data}, defaults=defaults)
-    hosts = {
-        node.name: Host(
-            node.name,
-            hostname=f"192.0.2.{number}",  # a member's address in an inventory is never a loopback one
-            groups=ParentGroups([group]),
-            defaults=defaults,
-            connection_options={"etcd": ConnectionOptions(extras=cluster.extras(node))},
-        )
-        for number, node in enumerate(cluster.nodes, start=1)
-    }
-    inventory = WholeInventory(Hosts(hosts), Groups({"etcd": group}), defaults)
-    (found,), _ = clusters_in(inventory)
-    addresses = {node.name: node.address for node in cluster.nodes}
-    members = tuple(replace(member, address=addresses[member.name]) for member in found.members)
-    nr = Nornir(inventory, Config(), GlobalState(), runner=ThreadedRunner(num_workers=3))
-    return nr, replace(found, members=members)
 
 
 def observed(cluster: EtcdCluster, **data: Any) -> ClusterObservation:

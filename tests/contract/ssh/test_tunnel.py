@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -9,7 +10,8 @@ import stat
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ from nornir_etcd.connections.ssh import connect
 from nornir_etcd.exceptions import ConnectionLost, EtcdError, EtcdUnreachable, RemoteError
 from nornir_etcd.remote.exec import run_script
 from nornir_etcd.remote.tunnel import Tunnel, open_tunnel, opened_tunnel
+from nornir_etcd.snapshots import save
 from tests.contract.etcd_cluster import EtcdCluster, Node
 from tests.contract.ssh.conftest import free_port
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from nornir.core.inventory import Host
 
     from nornir_etcd.connections.etcd import Etcd
+    from nornir_etcd.snapshots import SavedSnapshot
     from tests.contract.ssh.conftest import Server
 
 pytestmark = pytest.mark.contract
@@ -274,3 +278,26 @@ def test_a_folder_for_temporary_files_that_cannot_hold_the_socket_is_said_to_be_
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
     with tunnelled(sshd.host(), config) as tunnel, pytest.raises(RemoteError, match=r"No such file.*set TMPDIR"):
         tunnel.listen("127.0.0.1", 2379)
+
+
+def test_a_snapshot_comes_whole_through_the_tunnel_and_leaves_nothing_where_the_session_is_cut(
+    sshd: Server, config: Config, cluster: EtcdCluster, tmp_path: Path
+) -> None:
+    def take(cut: Callable[[], object]) -> SavedSnapshot:
+        with closing(rpc.snapshot(plugin.connection, timeout=60)) as stream:
+            first = next(stream).blob
+            cut()
+            blobs = itertools.chain([first], (chunk.blob for chunk in stream))
+            now = datetime.now(tz=timezone.utc)
+            return save(blobs, tmp_path / "kept", "one", database=1, revision=1, keep=1, now=now, timeout=60)
+
+    with tunnelled(sshd.host(), config) as tunnel:
+        plugin = etcd_through(tunnel, cluster)
+        for number in range(60):
+            plugin.connection.put(f"large{number}", os.urandom(200_000).hex())
+        taken = take(lambda: None)
+        assert taken.bytes > 60 * 400_000
+        with pytest.raises(EtcdUnreachable, match=r"wanted all of it, found \d+ bytes still to come when it broke off"):
+            take(lambda: [os.kill(pid, signal.SIGKILL) for pid in sshd.sessions()])
+        assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [".lock", taken.path.name]
+        plugin.close()
