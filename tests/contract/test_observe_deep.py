@@ -13,7 +13,6 @@ from nornir_etcd.exceptions import EtcdRefused
 from nornir_etcd.observation import NOT_READ, EndpointObservation, HashKv, Metrics, Probes, Quantile, Unknown
 from nornir_etcd.observe import observe, observe_endpoint
 from nornir_etcd.versions import parse
-from nornir_etcd.workflows.inventory import WholeInventory, clusters_in
 from tests.contract.etcd_cluster import EtcdCluster
 from tests.contract.inventory import nornir
 
