@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nornir_etcd.exceptions import InventoryError, NornirEtcdError
     from nornir_etcd.report.model import Report
-    from nornir_etcd.workflows import certs, certs_renew, certs_rotate_ca, certs_status, clusters_in, deploy, verify
+    from nornir_etcd.workflows import (
+        certs,
+        certs_renew,
+        certs_rotate_ca,
+        certs_status,
+        clusters_in,
+        deploy,
+        upgrade,
+        verify,
+    )
     from nornir_etcd.workflows.inventory import WholeInventory
 
 __all__ = [
@@ -28,6 +37,7 @@ __all__ = [
     "certs_status",
     "clusters_in",
     "deploy",
+    "upgrade",
     "verify",
 ]
 
@@ -42,6 +52,7 @@ _HOMES = {
     "certs_status": "nornir_etcd.workflows",
     "clusters_in": "nornir_etcd.workflows",
     "deploy": "nornir_etcd.workflows",
+    "upgrade": "nornir_etcd.workflows",
     "verify": "nornir_etcd.workflows",
 }
 

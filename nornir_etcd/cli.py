@@ -17,6 +17,7 @@ from nornir_etcd.options import (
     Options,
     RenewOptions,
     RotateOptions,
+    UpgradeOptions,
     VerifyOptions,
     command,
     group,
@@ -72,6 +73,14 @@ def deploy(options: Options) -> Report:
         )
 
 
+def upgrade(options: UpgradeOptions) -> Report:
+    """Change the version of etcd, one member at a time, with a snapshot before and a way back."""
+    with options.nornir() as nr:
+        return nornir_etcd.upgrade(
+            nr, **options.arguments(nr), dry_run=options.dry_run, accept_downtime=options.accept_downtime
+        )
+
+
 def verify(options: VerifyOptions) -> Report:
     """Check every cluster and change nothing."""
     with options.nornir() as nr:
@@ -90,6 +99,7 @@ app.add_typer(
     name="certs",
 )
 app.command("deploy")(command(deploy))
+app.command("upgrade")(command(upgrade, UpgradeOptions))
 app.command("verify")(command(verify, VerifyOptions))
 app.add_typer(report_app, name="report")
 app.add_typer(hosts_app, name="hosts")

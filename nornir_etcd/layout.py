@@ -146,6 +146,11 @@ class Layout:
         return self.kube_base_dir
 
     @property
+    def former(self) -> str:
+        """Where an upgrade keeps the manifest that it replaces: outside the folder that the kubelet watches."""
+        return f"{self.staging}/etcd.yaml.former"
+
+    @property
     def guard(self) -> str:
         """The folder that the Pod insists on, so that a member which lost its data does not start empty."""
         return f"{self.data}/member"
@@ -162,12 +167,13 @@ class Layout:
         rest = (self.manifests, self.manifest, self.data, *apiserver)
         if self.foreign:
             return tuple(dict.fromkeys((self.ca, self.etcd, *self._certificates, *self.keys, *rest)))
-        return (self.ca, *self.links, *self.modes, f"{self.etcd}/..data", *rest)
+        return (self.ca, *self.links, *self.modes, f"{self.etcd}/..data", *rest, self.former)
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The files whose content an observation reads. None of them holds a secret."""
-        return tuple(dict.fromkeys((*self.certificates, self.manifest, self.apiserver_manifest)))
+        former = () if self.foreign else (self.former,)
+        return tuple(dict.fromkeys((*self.certificates, self.manifest, self.apiserver_manifest, *former)))
 
     @property
     def certificates(self) -> tuple[str, ...]:

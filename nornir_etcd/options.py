@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hi
 
 import typer
 
+from nornir_etcd import terminal
 from nornir_etcd.events import EventFile
 from nornir_etcd.exceptions import InventoryError, NornirEtcdError
 from nornir_etcd.runlock import LockHeld, locked
@@ -190,6 +191,43 @@ class RotateOptions(Options):
             "clients_use_new": self.clients_use_new,
             "force": self.force,
         }
+
+
+@dataclass(frozen=True)
+class UpgradeOptions(Options):
+    """What was said on the command line of upgrade."""
+
+    to: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="The version wanted, as an image's tag; else etcd_version.")
+    ] = None
+    pause: Annotated[bool, typer.Option("--pause", help="Ask between members whether to go on.")] = False
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with the options, as far as that is seen before the run."""
+        yield from super().problems()
+        if self.pause and not terminal.is_there():
+            yield "--pause: wanted a terminal to ask on, found none"
+
+    @contextmanager
+    def nornir(self) -> Iterator[Nornir]:
+        """Yield Nornir as above; nothing is drawn over a question.
+
+        Raises:
+            InventoryError: as above.
+        """
+        if self.pause:
+            yield self._inventory()
+            return
+        with super().nornir() as nr:
+            yield nr
+
+    def arguments(self, nr: Nornir) -> dict[str, Any]:
+        """Return the keyword arguments of `upgrade` that not every runbook has.
+
+        Raises:
+            InventoryError: as above.
+        """
+        return super().arguments(nr) | {"to": self.to, "pause": terminal.confirm if self.pause else None}
 
 
 @dataclass(frozen=True)

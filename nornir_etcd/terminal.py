@@ -1,4 +1,4 @@
-"""Asks for a secret on a terminal."""
+"""Asks on a terminal: for a secret, or whether to go on."""
 
 from __future__ import annotations
 
@@ -6,8 +6,28 @@ import getpass
 import os
 import signal
 import sys
+import threading
 
 from nornir_etcd.exceptions import InventoryError
+
+_ASKING = threading.Lock()
+"""Clusters go side by side, and one is asked about at a time."""
+
+
+def is_there() -> bool:
+    """Return whether somebody can be asked. In CI nobody is, whatever it has for a terminal."""
+    return os.environ.get("CI") != "true" and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str) -> bool:
+    """Ask whether to go on, and return whether the answer is yes; no answer is none.
+
+    Args:
+        question: one line.
+    """
+    with _ASKING:
+        print(f"{question}\nGo on? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201 - a command line's own voice
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def ask(option: str, secret: str, *, instead: str) -> str:
@@ -22,7 +42,7 @@ def ask(option: str, secret: str, *, instead: str) -> str:
         InventoryError: there is no terminal to ask on (CI is never asked), or nothing was answered.
         KeyboardInterrupt: whoever was asked had enough.
     """
-    if os.environ.get("CI") == "true" or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not is_there():
         raise InventoryError(f"{option}: wanted a terminal, found none; {instead}")
     # A handler that ends the process at once would leave the terminal without echo.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

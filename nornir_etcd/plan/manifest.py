@@ -217,13 +217,14 @@ def _is_starting(member: Member, host: HostObservation) -> bool:
     return not has_data(host) or host.clock - manifest.mtime < member.settings.etcd_health_timeout
 
 
-def rolling(
+def rolling(  # noqa: PLR0913 - all that it hangs on
     cluster: Cluster,
     observation: ClusterObservation,
     state: ClusterState,
     diffs: Mapping[str, str],
     *,
     accept_downtime: bool,
+    action: Literal["replace-manifest", "upgrade-member"] = "replace-manifest",
 ) -> tuple[list[tuple[Step, ...]], list[str]]:
     """Plan to replace manifests of serving members one at a time; the leader last, when another member leads.
 
@@ -241,7 +242,7 @@ def rolling(
         margin = margin_without(member, state, healthy)
         if member.name == state.leader and (others := healthy - {member.name}):
             waves.append((_move_leader(member, others),))
-        waves.append((_replace(member, margin, state.leader, diffs[member.name]),))
+        waves.append((_replace(member, margin, state.leader, diffs[member.name], action),))
     return waves, refusals
 
 
@@ -262,12 +263,15 @@ def _move_leader(member: Member, others: frozenset[str]) -> Step:
     )
 
 
-def _replace(member: Member, margin: Margin, leader: str, diff: str) -> Step:
+def _replace(
+    member: Member, margin: Margin, leader: str, diff: str, action: Literal["replace-manifest", "upgrade-member"]
+) -> Step:
     role = "the leader, restarted last" if member.name == leader else "a follower"
+    what = "the manifest differs" if action == "replace-manifest" else f"to {member.settings.etcd_version}"
     return Step(
         host=member.name,
-        action="replace-manifest",
-        reason=f"the manifest differs ({role})",
+        action=action,
+        reason=f"{what} ({role})",
         precondition="a fresh observation shows that the voters that stay are a quorum",
         proof="a new container runs, and the member answers a linearizable read",
         undo=ROLL_BACK,

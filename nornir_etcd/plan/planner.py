@@ -11,6 +11,7 @@ from nornir_etcd.plan.certs import AS_DUE, Renewal
 from nornir_etcd.plan.rotation import UNSAID, Rotation
 from nornir_etcd.plan.state import ClusterState, cluster_state, has_data, is_prepared
 from nornir_etcd.plan.step import CONTROLLER_ACTIONS, Plan, Step
+from nornir_etcd.plan.upgrade import plan_upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from nornir_etcd.observation import ClusterObservation
     from nornir_etcd.signers.local import StoreContent
 
-Difference = Literal["certificates", "manifests", "authority"]
+Difference = Literal["certificates", "manifests", "authority", "version"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Desired:
     accept_downtime: bool = False
     renewal: Renewal = AS_DUE
     rotation: Rotation = UNSAID
+    snapshots: tuple[datetime, ...] = ()  # when those that the controller holds were taken
 
 
 def plan(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:
@@ -48,8 +50,40 @@ def plan(desired: Desired, observation: ClusterObservation, store: StoreContent)
         return Plan(refusals=tuple(unreadable))
     if "authority" in desired.allowed:
         return _plan_rotation(desired, observation, store)
+    if "version" in desired.allowed:
+        return _plan_upgrade(desired, observation, store)
     planner = _plan_deploy if "manifests" in desired.allowed else _plan_certificates
     return planner(desired, observation, store)
+
+
+def _plan_upgrade(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:
+    """Plan a change of version, on a cluster on which nothing else is to be done first."""
+    cluster = desired.cluster
+    state = cluster_state(cluster, observation)
+    if state.life != "live":
+        return Plan(
+            refusals=(f"{cluster.name}: wanted a cluster that answers with a quorum, found none; mend it first",)
+        )
+    certificates = certs.plan_certificates(cluster, store, observation, scope=desired.scope, now=desired.now)
+    refused = [*membership.refusals(cluster, observation, state), *certificates.refusals]
+    if due := [*certificates.issue, *certificates.place]:
+        refused.append(
+            f"{cluster.name}: certificates: wanted nothing to do, found {due[0].host or 'the controller'}: "
+            f"{due[0].reason}; run certs first"
+        )
+    planned = plan_upgrade(
+        cluster,
+        observation,
+        state,
+        desired.manifests,
+        scope=desired.scope,
+        snapshots=desired.snapshots,
+        now=desired.now,
+        accept_downtime=desired.accept_downtime,
+    )
+    if refused or planned.refusals:
+        return Plan(refusals=(*refused, *planned.refusals), notes=planned.notes)
+    return Plan(waves=planned.waves, notes=planned.notes)
 
 
 def _plan_certificates(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:

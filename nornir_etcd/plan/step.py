@@ -23,6 +23,11 @@ Action = Literal[
     "await-member",
     "await-restart",  # of a member whose manifest was changed before
     "move-leader",
+    "save-snapshot",
+    "enable-downgrade",
+    "upgrade-member",
+    "finish-upgrade",  # of a member whose manifest was changed before
+    "roll-back-member",
     "replace-manifest",
 ]
 

@@ -11,17 +11,22 @@ from nornir_etcd.tasks.files import place_files
 from nornir_etcd.tasks.leader import move_leader
 from nornir_etcd.tasks.manifest import write_manifest
 from nornir_etcd.tasks.snapshot import save_snapshot
+from nornir_etcd.tasks.upgrade import await_version, enable_downgrade, roll_back_member, upgrade_member
 
 __all__ = [
     "await_member",
+    "await_version",
     "container_log",
+    "enable_downgrade",
     "issue_apiserver",
     "issue_certificate",
     "move_leader",
     "place_apiserver_files",
     "place_files",
     "pull_image",
+    "roll_back_member",
     "save_snapshot",
+    "upgrade_member",
     "write_apiserver_manifest",
     "write_manifest",
 ]

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 
 def write_manifest(
-    task: Task, cluster: Cluster, observation: ClusterObservation | None = None, *, dry_run: bool | None = None
+    task: Task,
+    cluster: Cluster,
+    observation: ClusterObservation | None = None,
+    *,
+    keep_former: bool = False,
+    dry_run: bool | None = None,
 ) -> Result:
     """Write the host's static Pod where it differs. The kubelet then starts or restarts the member.
 
@@ -35,6 +40,7 @@ def write_manifest(
         task: Nornir's.
         cluster: the host's cluster.
         observation: what is known of the hosts; read anew where it is not given.
+        keep_former: keep the manifest that is replaced in the folder above, for the way back.
         dry_run: overrides Nornir's own.
 
     Returns:
@@ -58,10 +64,12 @@ def write_manifest(
     )
     text: str = rendered[0].result
     require_safeguards(text, member, trusted)
-    diff = manifest_diff(host_state(task, cluster, observation).texts.get(paths.manifest), text, paths.manifest)
+    present = host_state(task, cluster, observation).texts.get(paths.manifest)
+    diff = manifest_diff(present, text, paths.manifest)
     if diff and not task.is_dry_run(dry_run):
         items: list[Item] = [
             MakeDirectory(paths.manifests, 0o700),
+            *([WriteFile(paths.former, present.encode(), MANIFEST_MODE)] if keep_former and present else []),
             WriteFile(paths.manifest, text.encode(), MANIFEST_MODE, staging=paths.staging),
         ]
         push(task.host, task.nornir.config, items, deadline=PUSH_DEADLINE)

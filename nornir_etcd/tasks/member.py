@@ -15,6 +15,8 @@ from nornir_etcd.tasks.container import await_member, pull_image
 from nornir_etcd.tasks.files import place_files
 from nornir_etcd.tasks.leader import move_leader
 from nornir_etcd.tasks.manifest import write_manifest
+from nornir_etcd.tasks.snapshot import save_snapshot
+from nornir_etcd.tasks.upgrade import await_version, enable_downgrade, roll_back_member, upgrade_member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +35,9 @@ CHANGES_NO_HOST: tuple[Action, ...] = (
     "await-member",
     "await-restart",
     "move-leader",
+    "save-snapshot",
+    "enable-downgrade",
+    "finish-upgrade",
 )
 """Actions by which no host is changed."""
 
@@ -101,5 +106,10 @@ _TASKS: dict[Action, tuple[Callable[..., Result], dict[str, Any]]] = {
     "await-restart": (await_member, {"restarted": True}),
     "move-leader": (move_leader, {}),
     "replace-manifest": (start_member, {}),
+    "save-snapshot": (save_snapshot, {}),
+    "enable-downgrade": (enable_downgrade, {}),
+    "upgrade-member": (upgrade_member, {}),
+    "finish-upgrade": (await_version, {}),
+    "roll-back-member": (roll_back_member, {}),
 }
 """The task that carries out a step on its host, and what it is told besides, by action."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -15,13 +16,14 @@ from nornir_etcd.exceptions import NornirEtcdError
 from nornir_etcd.observe import observe
 from nornir_etcd.plan.quorum import refusal
 from nornir_etcd.plan.state import cluster_state
+from nornir_etcd.plan.upgrade import way_back
 from nornir_etcd.report.model import StepReport, StepStatus
 from nornir_etcd.tasks import container_log
 from nornir_etcd.tasks.certificates import issue_client, make_ca, make_etcd_ca, retire_ca, switch_signer
 from nornir_etcd.tasks.member import CHANGES_NO_HOST, carry_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nornir.core import Nornir
     from nornir.core.task import MultiResult, Result, Task
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from nornir_etcd.plan.planner import Desired
     from nornir_etcd.plan.step import Action, Plan, Step
 
-STARTS = ("start-member", "await-member", "await-restart", "replace-manifest")
+UPGRADES = ("upgrade-member", "finish-upgrade")
+STARTS = ("start-member", "await-member", "await-restart", "replace-manifest", *UPGRADES)
 
 ON_CONTROLLER: Mapping[Action, Callable[[Desired], None]] = {
     "make-ca": lambda desired: make_ca(desired.cluster),
@@ -44,6 +47,10 @@ ON_CONTROLLER: Mapping[Action, Callable[[Desired], None]] = {
 """What is done on the controller itself, by action."""
 
 
+Pause = Callable[[str], bool]
+"""Asks the operator, with what comes next, whether to go on."""
+
+
 @dataclass
 class Applied:
     """What became of a plan."""
@@ -51,11 +58,13 @@ class Applied:
     steps: list[StepReport] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)  # hosts
     images: dict[str, frozenset[str]] = field(default_factory=dict)  # digests of the wanted image, by host that has it
+    stopped: bool = False  # at the operator's word, between two members
 
     def add(self, later: Applied) -> None:
         """Take in what became of a later plan of the same run."""
         self.steps += later.steps
         self.changed |= later.changed
+        self.stopped = self.stopped or later.stopped
 
     @property
     def failed(self) -> bool:
@@ -76,6 +85,7 @@ def apply(  # noqa: PLR0913, PLR0917 - a plan, and what is known of its cluster
     observation: ClusterObservation,
     announce: Announcer,
     lost: Callable[[], str],
+    pause: Pause | None = None,
 ) -> Applied:
     """Carry out the waves in order and stop at the first that fails.
 
@@ -86,10 +96,12 @@ def apply(  # noqa: PLR0913, PLR0917 - a plan, and what is known of its cluster
         observation: the one that the plan was made from.
         announce: told of every boundary.
         lost: says why a lock of this run is held no more; empty while all are.
+        pause: asked before a member is stopped, the first one excepted; where it says no, nothing more is begun.
     """
     applied = Applied(images=present(desired.cluster, observation))
+    stopped_one = False
     for wave in plan.waves:
-        if applied.failed:
+        if applied.failed or applied.stopped:
             _not_begun(applied, wave, announce, status=StepStatus.SKIPPED)
             continue
         announce("wave-started")
@@ -102,7 +114,13 @@ def apply(  # noqa: PLR0913, PLR0917 - a plan, and what is known of its cluster
             error = f"{desired.cluster.name}: the image is not the same on all hosts: {differing}; {REMEDY}"
             _not_begun(applied, wave, announce, status=StepStatus.FAILED, error=error)
             continue
-        if any(step.disruptive for step in wave):
+        disruptive = any(step.disruptive for step in wave)
+        if disruptive and pause is not None and stopped_one and not pause(_question(desired, wave)):
+            applied.stopped = True
+            _not_begun(applied, wave, announce, status=StepStatus.SKIPPED)
+            continue
+        stopped_one = stopped_one or disruptive
+        if disruptive:
             observation = observe(nr, desired.cluster)
             announce("observed")
             if refused := _refused(desired, wave, observation):
@@ -112,8 +130,27 @@ def apply(  # noqa: PLR0913, PLR0917 - a plan, and what is known of its cluster
             applied.steps += [_on_controller(nr, desired, step, announce) for step in wave]
         else:
             _on_hosts(nr, desired, wave, observation, applied, announce)
+            if applied.failed and wave[0].action in UPGRADES:
+                _roll_back(nr, desired, wave[0], applied, announce)
         announce("wave-finished")
     return applied
+
+
+def _question(desired: Desired, wave: Sequence[Step]) -> str:
+    step = wave[0]
+    return f"{desired.cluster.name}: next {step.host}: {step.reason}; {step.margin}"
+
+
+def _roll_back(nr: Nornir, desired: Desired, failed: Step, applied: Applied, announce: Announcer) -> None:
+    """Put a member back that did not come up; where that is not allowed, the failed step's error says why."""
+    observation = observe(nr, desired.cluster, deep=True)
+    announce("observed")
+    step = way_back(desired.cluster, observation, desired.manifests, failed.host)
+    if isinstance(step, str):
+        last = applied.steps[-1]
+        applied.steps[-1] = last.model_copy(update={"error": f"{last.error}; {step}"})
+        return
+    _on_hosts(nr, desired, [step], observation, applied, announce)
 
 
 def _not_begun(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nornir_etcd.checks.selection import MinSeverity
     from nornir_etcd.events import Events
     from nornir_etcd.report.model import Report
+    from nornir_etcd.workflows.apply import Pause
 
 CERTS = Runbook("certs", frozenset({"certificates"}), (certificates.check,), deep=False)
 CERTS_RENEW = Runbook("certs renew", CERTS.allowed, CERTS.checks, deep=False)
@@ -26,6 +27,7 @@ CERTS_ROTATE_CA = Runbook(
 )
 CERTS_STATUS = Runbook("certs status", frozenset(), (certificates.check, authorities.check), deep=False)
 DEPLOY = Runbook("deploy", frozenset({"certificates", "manifests"}), SUBJECTS)
+UPGRADE = Runbook("upgrade", frozenset({"manifests", "version"}), SUBJECTS)
 VERIFY = Runbook("verify", frozenset(), SUBJECTS)
 
 
@@ -196,6 +198,51 @@ def deploy(  # noqa: PLR0913 - one keyword for each option
         dry_run=dry_run,
         accept_downtime=accept_downtime,
         events=events,
+    )
+
+
+def upgrade(  # noqa: PLR0913 - one keyword for each option
+    nr: Nornir,
+    *,
+    to: str | None = None,
+    hosts: Collection[str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    dry_run: bool | None = None,
+    accept_downtime: bool = False,
+    pause: Pause | None = None,
+    events: Events | None = None,
+) -> Report:
+    """Change the version of etcd, one member at a time, the leader last, with a quorum throughout.
+
+    A snapshot is taken first. A member that does not come up is put back to the version that it ran, where etcd allows
+    that. A way over several minors is gone one stage a run. A run that was ended goes on where the members show that it
+    was.
+
+    Args:
+        nr: Nornir with the inventory.
+        to: the version that is wanted, as the tag of the image; etcd_version of the inventory where it is None.
+        hosts: the hosts that may change; all of the inventory where it is None.
+        overrides: variables set above the inventory.
+        dry_run: plan only; Nornir's own setting where it is None.
+        accept_downtime: a cluster of one member may be stopped.
+        pause: asked, with what comes next, before each member but the first is stopped; the run ends where it says no.
+        events: told of every boundary that the run passes; `nornir_etcd.events.EventFile` is one.
+
+    Returns:
+        The report. What went wrong on hosts stands in it and is not raised.
+
+    Raises:
+        InventoryError: with every fault of the inventory.
+    """
+    return walk(
+        UPGRADE,
+        nr,
+        hosts=hosts,
+        overrides={**(overrides or {}), **({"etcd_version": to} if to is not None else {})},
+        dry_run=dry_run,
+        accept_downtime=accept_downtime,
+        events=events,
+        pause=pause,
     )
 
 

@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nornir.core import Nornir
 from nornir.core.inventory import Inventory
 from nornir.core.state import GlobalState
 
+from nornir_etcd import snapshots
 from nornir_etcd.checks import KINDS, preflight, waivers
 from nornir_etcd.checks.evidence import Evidence, evidence
+from nornir_etcd.checks.preflight import upgrade
 from nornir_etcd.checks.selection import EVERYTHING, Selection
 from nornir_etcd.events import Announcer
 from nornir_etcd.exceptions import LocksRefused, NornirEtcdError, PkiError
@@ -26,13 +29,16 @@ from nornir_etcd.observe import observe
 from nornir_etcd.plan.certs import AS_DUE, Renewal
 from nornir_etcd.plan.planner import Desired, Difference, plan
 from nornir_etcd.plan.rotation import Rotation
-from nornir_etcd.plan.state import cluster_state
+from nornir_etcd.plan.stages import shown
+from nornir_etcd.plan.state import cluster_state, known_status
 from nornir_etcd.plan.step import ISSUING_ACTIONS, Plan
+from nornir_etcd.plan.upgrade import judge, unfinished
 from nornir_etcd.report.authority import authority_report
 from nornir_etcd.report.members import controller_certificates, member_reports, road_notes
 from nornir_etcd.report.mesh import mesh
 from nornir_etcd.report.model import ClusterReport, Finding, Outcome, Report
 from nornir_etcd.tasks.certificates import check_signing, store_of
+from nornir_etcd.versions import parse
 from nornir_etcd.workflows.apply import Applied, apply, step_report
 from nornir_etcd.workflows.inventory import check_selection, clusters_in, named_ca, whole_inventory
 from nornir_etcd.workspace import manifest_template
@@ -44,6 +50,7 @@ if TYPE_CHECKING:
     from nornir_etcd.events import Events
     from nornir_etcd.observation import ClusterObservation
     from nornir_etcd.signers.local import StoreContent
+    from nornir_etcd.workflows.apply import Pause
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +92,7 @@ class _Run:
     ssh: bool
     renewal: Renewal
     rotation: Rotation
+    pause: Pause | None = None
 
     def announcer(self, cluster: Cluster) -> Announcer:
         return Announcer(self.events, self.runbook.name, cluster.name)
@@ -103,6 +111,7 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
     ssh: bool = True,
     renewal: Renewal = AS_DUE,
     rotation: Rotation | None = None,
+    pause: Pause | None = None,
 ) -> Report:
     """Walk every cluster that has one of the selected hosts.
 
@@ -120,6 +129,7 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         ssh: whether the hosts are asked; only where nothing may change.
         renewal: which certificates are made anew before their time.
         rotation: what the operator has said of a CA rotation.
+        pause: asked before each member but the first is stopped.
 
     Raises:
         InventoryError: with every fault of the inventory; nothing has been touched.
@@ -141,6 +151,7 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         ssh=ssh,
         renewal=renewal,
         rotation=rotation or Rotation(),
+        pause=pause,
     )
     announce = Announcer(events, runbook.name)
     announce("run-started")
@@ -211,8 +222,10 @@ def _guarded(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
 
 def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
     work = _Work(nr, cluster, run)
-    # What is found at first is what is verified, where nothing is to be changed. A dry run verifies nothing.
-    work.look(deep=run.runbook.deep and not (run.dry_run and run.runbook.allowed))
+    # What is found at first is what is verified, where nothing is to be changed. A dry run verifies nothing; a change of
+    # version is judged by all that can be known.
+    plans_only = run.dry_run and bool(run.runbook.allowed) and "version" not in run.runbook.allowed
+    work.look(deep=run.runbook.deep and not plans_only)
     work.decide()
     if run.dry_run and run.runbook.allowed:
         work.applied = Applied([step_report(step) for step in work.planned.steps])
@@ -243,6 +256,17 @@ class _Work:
         ssh = self.run.ssh and self.cluster.declared
         self.observation = observe(self.nr, self.cluster, surroundings=surroundings, deep=deep, ssh=ssh)
         self.announce("observed")
+        if "version" in self.run.runbook.allowed:
+            self._stage()
+
+    def _stage(self) -> None:
+        """Want the next release of the way only, where that goes over several minors: each stage is an upgrade."""
+        way = judge(self.cluster, self.observation, self.desired.manifests).stages
+        if len(way) > 2:  # noqa: PLR2004 - the first and the last
+            tag = self.cluster.members[0].settings.etcd_version
+            self.cluster = self.cluster.at_version(tag.replace(str(parse(tag)), str(way[1]), 1))
+            self.desired = _desired(self.cluster, self.run, self.content)
+            self.notes = (f"stage 1 of {len(way) - 1}: {shown(way)}; run the same command again for the next one",)
 
     def decide(self) -> None:
         """Plan."""
@@ -257,7 +281,7 @@ class _Work:
         name = self.run.runbook.name
         try:
             with cluster_locks(self.nr, self.cluster, runbook=name, etcd=state.life == "live", hosts=hosts) as locks:
-                self.notes = locks.notes
+                self.notes += locks.notes
                 self._rounds(locks)
         except LocksRefused as error:
             self.planned = Plan(refusals=error.problems)
@@ -270,12 +294,22 @@ class _Work:
             self.decide()
             if self.planned.steps:
                 self.applied.add(
-                    apply(self.nr, self.desired, self.planned, self.observation, self.announce, locks.lost)
+                    apply(
+                        self.nr,
+                        self.desired,
+                        self.planned,
+                        self.observation,
+                        self.announce,
+                        locks.lost,
+                        self.run.pause,
+                    )
                 )
                 # No further round trip to a host: the one that looks again reads all that is to be verified.
                 self.look(deep=deep, surroundings=self.planned.again or deep)
-            if not self.planned.again or self.applied.failed:
+            if not self.planned.again or self.applied.failed or self.applied.stopped:
                 break
+        if self.applied.stopped:
+            self.notes += ("stopped between two members, as was said; the same command goes on",)
 
     def verify(self) -> list[Finding]:
         """Return what the runbook's checks find at its end."""
@@ -318,7 +352,14 @@ def _desired(cluster: Cluster, run: _Run, content: StoreContent) -> Desired:
         run.accept_downtime,
         run.renewal,
         run.rotation,
+        _snapshots(cluster) if "version" in run.runbook.allowed else (),
     )
+
+
+def _snapshots(cluster: Cluster) -> tuple[datetime, ...]:
+    """Return when the snapshots of a cluster were taken that the controller holds."""
+    folder = Path(cluster.members[0].settings.etcd_snapshot_dir)
+    return tuple(one.time for one in snapshots.kept(folder, cluster.name))
 
 
 def _manifests(
@@ -360,9 +401,35 @@ def _preflight(desired: Desired, observation: ClusterObservation, planned: Plan)
         return planned, []
     seen = evidence(desired.cluster, observation, {}, desired.now)
     found = preflight.preflight(seen, preflight.concern(desired, planned))
-    if refusals := (*preflight.refusals(found), *_unsigned(desired, planned)):
+    hindered = list(_hindered(desired, observation, seen, planned))
+    refusals = (*preflight.refusals(found), *upgrade.refusals(hindered))
+    found += hindered
+    if refusals := (*refusals, *_unsigned(desired, planned), *_full(desired, observation, planned)):
         return Plan(refusals=(*planned.refusals, *refusals)), found
     return planned, found
+
+
+def _hindered(desired: Desired, observation: ClusterObservation, seen: Evidence, planned: Plan) -> Iterator[Finding]:
+    """Yield what stands in the way of a change of version."""
+    if "version" not in desired.allowed or not (planned.steps or planned.refusals):
+        return
+    cluster = desired.cluster
+    begun = unfinished(cluster, observation, seen.state, desired.manifests, desired.scope)
+    started = judge(cluster, observation, desired.manifests).started
+    yield from upgrade.check(seen, begun, started=started)
+
+
+def _full(desired: Desired, observation: ClusterObservation, planned: Plan) -> Iterator[str]:
+    """Yield why a snapshot of the plan could not be kept."""
+    for step in planned.steps:
+        if step.action != "save-snapshot":
+            continue
+        folder = Path(desired.cluster.member(step.host).settings.etcd_snapshot_dir)
+        status = known_status(observation.endpoints[step.host])
+        try:
+            snapshots.check_space(folder, desired.cluster.name, status.db_size if status else 0)
+        except NornirEtcdError as error:
+            yield f"{desired.cluster.name}: {error}"
 
 
 def _unsigned(desired: Desired, planned: Plan) -> Iterator[str]:

@@ -43,6 +43,7 @@ def test_our_own_layout_is_the_roles() -> None:
         "/etc/kubernetes/pki/apiserver-etcd-client.pem",
         "/etc/kubernetes/manifests/etcd.yaml",
         "/etc/kubernetes/manifests/kube-apiserver.yaml",
+        "/etc/kubernetes/etcd.yaml.former",
     )
 
 

@@ -78,6 +78,7 @@ def test_the_package_holds_to_what_it_promises() -> None:
         "certs_status",
         "clusters_in",
         "deploy",
+        "upgrade",
         "verify",
     ]
     assert set(nornir_etcd.__all__) <= set(dir(nornir_etcd))

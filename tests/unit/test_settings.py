@@ -82,6 +82,7 @@ def test_the_defaults_are_the_roles() -> None:
         "etcd_election_timeout": 1000,
         "etcd_tls_min_version": "TLS1.2",
         "etcd_extra_args": {},
+        "etcd_ca": "cluster",
         "etcd_extra_sans": (),
         "etcd_key_type": "ecdsa-p256",
         "etcd_cert_days": 365,
