@@ -222,8 +222,8 @@ def _guarded(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
 
 def _run_cluster(nr: Nornir, cluster: Cluster, run: _Run) -> ClusterReport:
     work = _Work(nr, cluster, run)
-    # What is found at first is what is verified, where nothing is to be changed. A dry run verifies nothing; but a change
-    # of version is judged by all that can be known.
+    # What is found at first is what is verified, where nothing is to be changed. A dry run verifies nothing, but judges
+    # a change of version by all that can be known.
     plans_only = run.dry_run and bool(run.runbook.allowed) and "version" not in run.runbook.allowed
     work.look(deep=run.runbook.deep and not plans_only)
     work.decide()
