@@ -241,7 +241,7 @@ def rolling(  # noqa: PLR0913 - all that it hangs on
             refusals.append(refused)
         margin = margin_without(member, state, healthy)
         if member.name == state.leader and (others := healthy - {member.name}):
-            waves.append((_move_leader(member, others),))
+            waves.append((move_leader_first(member, others),))
         waves.append((_replace(member, margin, state.leader, diffs[member.name], action),))
     return waves, refusals
 
@@ -252,7 +252,8 @@ def _order(cluster: Cluster, state: ClusterState, diffs: Mapping[str, str]) -> I
     yield from (member for member in serving if member.name == state.leader)
 
 
-def _move_leader(member: Member, others: frozenset[str]) -> Step:
+def move_leader_first(member: Member, others: frozenset[str]) -> Step:
+    """Return the step that lets one of the other members lead, before the leader is stopped."""
     return Step(
         host=member.name,
         action="move-leader",

@@ -14,6 +14,7 @@ from nornir_etcd.checks.preflight.image import REMEDY, difference, present
 from nornir_etcd.connections.etcd import CONNECTION_NAME
 from nornir_etcd.exceptions import NornirEtcdError
 from nornir_etcd.observe import observe
+from nornir_etcd.plan.manifest import move_leader_first
 from nornir_etcd.plan.quorum import refusal
 from nornir_etcd.plan.state import cluster_state
 from nornir_etcd.plan.upgrade import way_back
@@ -105,13 +106,7 @@ def apply(  # noqa: PLR0913, PLR0917 - a plan, and what is known of its cluster
             _not_begun(applied, wave, announce, status=StepStatus.SKIPPED)
             continue
         announce("wave-started")
-        if reason := lost():
-            error = f"{desired.cluster.name}: not begun, since another operator may be at work: {reason}; run again"
-            _not_begun(applied, wave, announce, status=StepStatus.FAILED, error=error)
-            continue
-        differing = difference(applied.images) if any(step.action in STARTS for step in wave) else ""
-        if differing:
-            error = f"{desired.cluster.name}: the image is not the same on all hosts: {differing}; {REMEDY}"
+        if error := _hindered(desired, wave, applied, lost()):
             _not_begun(applied, wave, announce, status=StepStatus.FAILED, error=error)
             continue
         disruptive = any(step.disruptive for step in wave)
@@ -126,14 +121,33 @@ def apply(  # noqa: PLR0913, PLR0917 - a plan, and what is known of its cluster
             if refused := _refused(desired, wave, observation):
                 _not_begun(applied, wave, announce, status=StepStatus.FAILED, error=refused)
                 continue
+            if came_to_lead := _leads_by_now(desired, wave[0], observation, applied):
+                _on_hosts(nr, desired, [came_to_lead], observation, applied, announce)
         if any(not step.host for step in wave):
             applied.steps += [_on_controller(nr, desired, step, announce) for step in wave]
         else:
             _on_hosts(nr, desired, wave, observation, applied, announce)
-            if applied.failed and wave[0].action in UPGRADES:
+            if applied.failed and wave[0].action in UPGRADES and not lost():
                 _roll_back(nr, desired, wave[0], applied, announce)
         announce("wave-finished")
     return applied
+
+
+def _hindered(desired: Desired, wave: Sequence[Step], applied: Applied, lost: str) -> str:
+    """Return why the wave may not be begun, whatever the members do; empty where it may."""
+    if lost:
+        return f"{desired.cluster.name}: not begun, since another operator may be at work: {lost}; run again"
+    differing = difference(applied.images) if any(step.action in STARTS for step in wave) else ""
+    return f"{desired.cluster.name}: the image is not the same on all hosts: {differing}; {REMEDY}" if differing else ""
+
+
+def _leads_by_now(desired: Desired, step: Step, observation: ClusterObservation, applied: Applied) -> Step | None:
+    """Return the step that lets another member lead, where the one that is stopped has come to lead since the plan."""
+    state = cluster_state(desired.cluster, observation)
+    others = state.healthy - {step.host}
+    if state.leader != step.host or not others or any(one.id == f"{step.host}/move-leader" for one in applied.steps):
+        return None
+    return move_leader_first(desired.cluster.member(step.host), others)
 
 
 def _question(desired: Desired, wave: Sequence[Step]) -> str:
