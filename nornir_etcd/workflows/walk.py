@@ -245,6 +245,7 @@ class _Work:
         self.content = self.store.read()
         self.desired = _desired(cluster, run, self.content)
         self.observation: ClusterObservation
+        self.deep = False  # how the last look was
         self.planned, self.found = Plan(), list[Finding]()
         self.applied = Applied()
         self.notes: tuple[str, ...] = ()
@@ -255,6 +256,7 @@ class _Work:
         self.desired = _desired(self.cluster, self.run, self.content)
         ssh = self.run.ssh and self.cluster.declared
         self.observation = observe(self.nr, self.cluster, surroundings=surroundings, deep=deep, ssh=ssh)
+        self.deep = deep
         self.announce("observed")
         if "version" in self.run.runbook.allowed:
             self._stage()
@@ -289,7 +291,7 @@ class _Work:
     def _rounds(self, locks: ClusterLocks) -> None:
         self.announce("locked")
         deep = self.run.runbook.deep
-        self.look(deep=deep)
+        self.look(deep="version" in self.run.runbook.allowed)  # a plan wants no more of the others
         for _ in range(self.run.runbook.rounds):
             self.decide()
             if self.planned.steps:
@@ -313,6 +315,8 @@ class _Work:
 
     def verify(self) -> list[Finding]:
         """Return what the runbook's checks find at its end."""
+        if self.run.runbook.deep and not self.deep:  # somebody else has done meanwhile what was planned
+            self.look(deep=True)
         content, observation = self.content, self.observation
         issued = {name: pair.certificate for name, pair in content.leaves.items() if pair.certificate is not None}
         trusting = _trusting(self.nr, self.cluster, content)
