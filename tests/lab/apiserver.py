@@ -39,7 +39,7 @@ class Line:
     text: str
 
 
-def place(lab: Lab, node: str, *, cafile: str, certfile: str, keyfile: str) -> None:
+def place(lab: Lab, node: str, *, cafile: str, certfile: str, keyfile: str, pki: str = PKI) -> None:
     """Let an API server run on a host, or run with other files: its manifest is replaced by a rename.
 
     Args:
@@ -48,6 +48,7 @@ def place(lab: Lab, node: str, *, cafile: str, certfile: str, keyfile: str) -> N
         cafile: of etcd, on the host below /etc/kubernetes/pki, as is each file.
         certfile: with which it is a client of etcd.
         keyfile: of that.
+        pki: the host's folder that its container sees as /etc/kubernetes/pki.
     """
     root = lab.root(node)
     folder = root / FOLDER[1:]
@@ -64,7 +65,7 @@ def place(lab: Lab, node: str, *, cafile: str, certfile: str, keyfile: str) -> N
         "secure-port": "6443",
     }
     staged = folder / "manifest"
-    staged.write_text(yaml.safe_dump(_pod(address, flags), sort_keys=False))
+    staged.write_text(yaml.safe_dump(_pod(address, flags, pki), sort_keys=False))
     staged.chmod(0o600)
     staged.replace(root / MANIFEST[1:])
 
@@ -74,13 +75,13 @@ def remove(lab: Lab, node: str) -> None:
     (lab.root(node) / MANIFEST[1:]).unlink(missing_ok=True)
 
 
-def _pod(address: str, flags: dict[str, str]) -> dict[str, object]:
+def _pod(address: str, flags: dict[str, str], pki: str) -> dict[str, object]:
     """Give the manifest as `kubeadm init` writes it, as far as the lab's kubelet and the stand-in have use for it."""
     python = {Path(prefix).resolve() for prefix in ("/usr", "/lib", "/lib64", sys.base_prefix, sys.prefix)}
     mounts = {str(path): str(path) for path in python if not any(path.is_relative_to(it) for it in python - {path})}
     # The links of a merged /usr: the container has none.
     mounts |= {link: link for link in ("/lib", "/lib64")} | {FOLDER: FOLDER}
-    volumes = [{"hostPath": {"path": PKI, "type": "DirectoryOrCreate"}, "name": "k8s-certs"}]
+    volumes = [{"hostPath": {"path": pki, "type": "DirectoryOrCreate"}, "name": "k8s-certs"}]
     volume_mounts = [{"mountPath": PKI, "name": "k8s-certs", "readOnly": True}]
     for number, (target, source) in enumerate(sorted(mounts.items())):
         volumes.append({"hostPath": {"path": source, "type": "Directory"}, "name": f"stand-in-{number}"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.lab import leaks
 from tests.lab.workspace import ETCDCTL, MANIFEST, Workspace
 
 if TYPE_CHECKING:
@@ -29,23 +29,6 @@ def workspace(fresh_lab: Lab, tmp_path: Path) -> Workspace:
     return made
 
 
-def keys(directory: Path) -> list[str]:
-    """The base64 lines of every private key in a folder: any of them elsewhere is a leak."""
-    lines: list[str] = []
-    for path in directory.rglob("*-key.pem"):
-        lines += [line for line in path.read_text().splitlines() if line and not line.startswith("-----")]
-    assert lines
-    return lines
-
-
-def arguments_of_all_processes() -> str:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-    return "\n".join(found)
-
-
 def openssl(*words: str, text: str = "") -> str:
     argv = ("openssl", *words)
     done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - the real tool
@@ -56,13 +39,7 @@ def test_empty_hosts_become_a_healthy_cluster_and_a_second_run_changes_nothing(w
     lab = workspace.lab
     for node in NODES:  # earlier tests have pulled it
         lab.run(node, "ctr -n k8s.io images ls -q | grep /etcd: | xargs -r ctr -n k8s.io images rm --sync")
-    process = workspace.start("deploy", "-v", "--output", str(workspace.directory / "report.json"))
-    seen = ""
-    ends = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < ends:
-        seen += arguments_of_all_processes()
-        time.sleep(0.02)
-    first = workspace.finish(process)
+    first, arguments = leaks.watched(workspace, "deploy")
     assert first.code == 0, first.out + first.err
     assert first.cluster["outcome"] == "changed"
     assert [member["healthy"] for member in first.cluster["members"]] == [True, True, True]
@@ -75,17 +52,7 @@ def test_empty_hosts_become_a_healthy_cluster_and_a_second_run_changes_nothing(w
     health = lab.run("node-3", f"{ETCDCTL} endpoint health --cluster")
     assert (health.stdout + health.stderr).count("is healthy") == 3
 
-    secrets = keys(workspace.directory / "certs")
-    texts = {
-        "arguments": seen,
-        "log": (workspace.directory / "nornir.log").read_text(),
-        "report": (workspace.directory / "report.json").read_text(),
-        "output": first.out + first.err,
-        "arguments on hosts": lab.run("node-1", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout,
-    }
-    for where, text in texts.items():
-        assert not [line for line in secrets if line in text], f"key material in the {where}"
-    assert "paramiko" in texts["log"]  # the log is at DEBUG, so it could have told
+    leaks.hold_nothing(workspace, first, arguments, leaks.keys(workspace.directory / "certs"))
 
     before, containers = {node: workspace.fingerprint(node) for node in NODES}, workspace.containers()
     assert all(containers.values())
