@@ -39,7 +39,14 @@ KINDS = (
         rule="https://kubernetes.io/docs/setup/best-practices/certificates/ (etcd-ca)",
     ),
     Kind("ca.unequal", "Do all members trust the same CA?", HOST, "critical"),
+    Kind("ca.rotation", "Has a rotation of the CA that was begun come to its end?", HOST, "warning"),
 )
+
+STANDS = {
+    "trust-both": "phase 1 of 3, in which members and clients come to trust both CAs",
+    "new-leaves": "phase 2 of 3, in which they get certificates of the new CA",
+    "drop-old": "phase 3 of 3, in which they cease to trust the former CA",
+}
 
 
 def check(seen: Evidence) -> Iterator[Finding]:
@@ -48,6 +55,8 @@ def check(seen: Evidence) -> Iterator[Finding]:
     if seen.cluster.declared:
         yield _shared(seen)
         yield _unequal(seen)
+    if seen.cluster.managed:
+        yield _rotation(seen)
 
 
 def trusted(seen: Evidence, member: Member, port: pem.Port) -> tuple[dict[str, bytes], Unknown | None]:
@@ -155,6 +164,26 @@ def _unequal(seen: Evidence) -> Finding:
     if unknown is not None:
         return asked.unknown(unknown, **read)
     return asked.ok("all members trust the same CA", **read)
+
+
+def _rotation(seen: Evidence) -> Finding:
+    """Tell a rotation that is under way: members that trust two CAs are then as they should be, but not for ever."""
+    asked, authority = Check("ca.rotation", seen.cluster.name), seen.authority
+    if authority is None:
+        return asked.unknown(
+            f"{seen.cluster.members[0].settings.generate_certs_dir} holds no CA, and it alone tells",
+            "run verify where certs or deploy was run, or copy that folder here",
+        )
+    read = {"phase": authority.phase, "signer": authority.signer, "trusted": ", ".join(authority.trusted)}
+    if authority.phase != "settled":
+        return asked.warning(
+            f"a rotation of the CA is under way: {STANDS[authority.phase]}",
+            "run certs rotate-ca again: it goes on from there, or says whom it waits for",
+            **read,
+        )
+    doubts = (one for member in seen.cluster.members if isinstance(one := _trust(seen, member), Unknown))
+    unknown = next(doubts, None)
+    return asked.ok("no rotation of the CA is under way", **read) if unknown is None else asked.unknown(unknown, **read)
 
 
 def _trust(seen: Evidence, member: Member) -> frozenset[str] | Unknown:

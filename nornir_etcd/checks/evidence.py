@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from nornir_etcd.cluster import Cluster
     from nornir_etcd.observation import ClusterObservation, EndpointObservation, HostObservation
+    from nornir_etcd.report.model import AuthorityReport
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Evidence:
     now: datetime  # controller's time
     state: ClusterState
     manifests: Mapping[str, str] = field(default_factory=dict)  # as deploy would write them, by host name
+    authority: AuthorityReport | None = None  # what the controller's folder says of CAs; None where it has none
 
     def host(self, name: str) -> HostObservation:
         """Return what the host said."""
@@ -37,12 +39,13 @@ class Evidence:
         return self.observation.endpoints[name]
 
 
-def evidence(
+def evidence(  # noqa: PLR0913, PLR0917 - each a part of what checks see
     cluster: Cluster,
     observation: ClusterObservation,
     issued: Mapping[str, bytes],
     now: datetime,
     manifests: Mapping[str, str] | None = None,
+    authority: AuthorityReport | None = None,
 ) -> Evidence:
     """Return the evidence that one observation gives.
 
@@ -52,8 +55,10 @@ def evidence(
         issued: PEM of the certificate that the controller issued, by host name.
         now: controller's time.
         manifests: as deploy would write them, by host name; what is not rendered is not compared.
+        authority: what the controller's folder says of CAs; None where it has none.
     """
-    return Evidence(cluster, observation, issued, now, cluster_state(cluster, observation), manifests or {})
+    state = cluster_state(cluster, observation)
+    return Evidence(cluster, observation, issued, now, state, manifests or {}, authority)
 
 
 @dataclass(frozen=True)

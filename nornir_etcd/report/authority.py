@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nornir_etcd.exceptions import PkiError
 from nornir_etcd.layout import layout
+from nornir_etcd.manifest import fingerprint, trusted_ca
 from nornir_etcd.pki.certificate import describe, fingerprints
 from nornir_etcd.pki.trust import CLUSTER
 from nornir_etcd.report.model import AuthorityReport
@@ -38,9 +39,11 @@ def authority_report(
     known = {**content.others, content.trust.signer: content.ca}
     trusted = [known[name].certificate or b"" for name in content.trust.trusted]
     phase = content.trust.phase
+    # Without a former CA in the folder there was no rotation, whatever else is wrong on a host.
+    dropping = phase == "settled" and len(content.known) > 1 and _trusts_more(cluster, content.trusted, observation)
     return AuthorityReport(
         kind="cluster" if content.trust.signer == CLUSTER else "dedicated",
-        phase="drop-old" if phase == "settled" and _trusts_more(cluster, content.trusted, observation) else phase,
+        phase="drop-old" if dropping else phase,
         signer=describe(content.ca.certificate).subject,
         trusted=[describe(pem).subject for pem in trusted],
     )
@@ -55,8 +58,12 @@ def authority_line(authority: AuthorityReport) -> str:
 
 
 def _trusts_more(cluster: Cluster, trusted: bytes, observation: ClusterObservation) -> bool:
+    """Whether a member's file has a former CA besides, or its manifest says that it was started with other CAs."""
     for member in cluster.members:
-        text = observation.hosts[member.name].texts.get(layout(member.settings).trusted_ca, "")
+        paths, texts = layout(member.settings), observation.hosts[member.name].texts
+        text = texts.get(paths.trusted_ca, "")
+        if trusted_ca(texts.get(paths.manifest, "")) not in {"", fingerprint(trusted)}:
+            return True
         try:
             if fingerprints(text.encode()) > fingerprints(trusted):
                 return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nornir_etcd.checks import SUBJECTS, VERIFY_KINDS, authorities, certificates
+from nornir_etcd.checks import SUBJECTS, VERIFY_KINDS, certificates
 from nornir_etcd.checks.selection import select
 from nornir_etcd.plan.certs import Renewal
 from nornir_etcd.plan.rotation import Rotation
@@ -25,7 +25,7 @@ CERTS_RENEW = Runbook("certs renew", CERTS.allowed, CERTS.checks, deep=False)
 CERTS_ROTATE_CA = Runbook(
     "certs rotate-ca", frozenset({"certificates", "manifests", "authority"}), CERTS.checks, deep=False, rounds=12
 )
-CERTS_STATUS = Runbook("certs status", frozenset(), (certificates.check, authorities.check), deep=False)
+CERTS_STATUS = Runbook("certs status", frozenset(), CERTS.checks, deep=False)
 DEPLOY = Runbook("deploy", frozenset({"certificates", "manifests"}), SUBJECTS)
 UPGRADE = Runbook("upgrade", frozenset({"manifests", "version"}), SUBJECTS)
 VERIFY = Runbook("verify", frozenset(), SUBJECTS)

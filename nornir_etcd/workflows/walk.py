@@ -321,7 +321,8 @@ class _Work:
         issued = {name: pair.certificate for name, pair in content.leaves.items() if pair.certificate is not None}
         trusting = _trusting(self.nr, self.cluster, content)
         wanted = _manifests(self.cluster, self.run, content, observation)
-        seen = evidence(trusting, observation, issued, datetime.now(tz=timezone.utc), wanted)
+        authority = authority_report(self.cluster, content, observation)
+        seen = evidence(trusting, observation, issued, datetime.now(tz=timezone.utc), wanted, authority)
         findings = [finding for check in self.run.runbook.checks for finding in check(seen)]
         self.announce("verified")
         return findings

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nornir_etcd.checks import check
 from nornir_etcd.checks.evidence import evidence
 from nornir_etcd.observation import Unknown
+from nornir_etcd.report.authority import authority_report
 from nornir_etcd.report.model import Severity
 from tests.unit.builders import NOW
 
@@ -25,7 +26,9 @@ EVERYWHERE = {("version.floor", WARNING), ("ca.shared", WARNING)}
 def findings(world: World, seen: ClusterObservation | None = None) -> dict[tuple[str, str], Finding]:
     """Return what verify finds, by code and subject; each is there once."""
     issued = {name: leaf.certificate for name, leaf in world.store.leaves.items() if leaf.certificate}
-    found = check(evidence(world.cluster, seen or world.seen or world.observe(), issued, NOW, world.wanted))
+    observation = seen or world.seen or world.observe()
+    told = authority_report(world.cluster, world.store, observation)
+    found = check(evidence(world.cluster, observation, issued, NOW, world.wanted, told))
     by_subject = {(one.code, one.subject): one for one in found}
     assert len(by_subject) == len(found)
     assert all(one.remedy or one.severity in {OK, UNKNOWN} for one in found)

@@ -48,7 +48,7 @@ HOST_CODES = {
 """What the host alone tells, by member."""
 HOSTS_CODES = {"image.digest", "flags.unequal"}
 """What all hosts tell together."""
-CA_CODES = {"ca.expiring", "ca.shared", "ca.unequal"}
+CA_CODES = {"ca.expiring", "ca.shared", "ca.unequal", "ca.rotation"}
 CLUSTER_CODES = {"cluster.size", "cluster.leader", "cluster.term", "cluster.alarm", "version.skew", *HOSTS_CODES}
 CLUSTER_CODES |= {"cluster.quorum", *CA_CODES}
 DEEP_CODES = {
@@ -126,6 +126,7 @@ def test_a_dead_host_is_found_in_all_that_hangs_on_it() -> None:
         **{(f"cert.{what}", "master-3"): UNKNOWN for what in ("expiring", "chain", "usages", "sans")},
         ("ca.expiring", "example"): UNKNOWN,
         ("ca.unequal", "example"): UNKNOWN,
+        ("ca.rotation", "example"): UNKNOWN,
         ("cluster.quorum", "example"): WARNING,
     }
     assert findings(world)["member.data", "master-3"].message == DEAD.reason
