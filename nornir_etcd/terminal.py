@@ -30,16 +30,18 @@ def confirm(question: str) -> bool:
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def ask(option: str, secret: str, *, instead: str) -> str:
+def ask(option: str, secret: str, *, instead: str, twice: bool = False) -> str:
     """Ask for a secret and return the answer, which is not shown.
 
     Args:
         option: the option of the command line that asks.
         secret: what is asked for, in a few words: "password for sudo".
         instead: what to do where nobody can be asked.
+        twice: ask again and compare, where a slip would be found too late.
 
     Raises:
-        InventoryError: there is no terminal to ask on (CI is never asked), or nothing was answered.
+        InventoryError: there is no terminal to ask on (CI is never asked), nothing was answered, or the second answer
+            differs.
         KeyboardInterrupt: whoever was asked had enough.
     """
     if not is_there():
@@ -48,10 +50,13 @@ def ask(option: str, secret: str, *, instead: str) -> str:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         answer = getpass.getpass(f"{secret[0].upper()}{secret[1:]}: ")
+        again = getpass.getpass(f"The {secret} again: ") if answer and twice else answer
     except EOFError:
-        answer = ""
+        answer = again = ""
     finally:
         signal.signal(signal.SIGINT, before)
     if not answer:
         raise InventoryError(f"{option}: wanted the {secret}, found none")
+    if answer != again:
+        raise InventoryError(f"{option}: wanted the {secret} twice, found another one the second time")
     return answer

@@ -21,14 +21,16 @@ _asked: list[bytes] = []
 
 
 def ask_ca_passphrase() -> None:
-    """Ask on the terminal; the answer goes before what the settings name.
+    """Ask on the terminal, twice: a slip would lock the key of a CA that is made with it.
+
+    The answer goes before what the settings name.
 
     Raises:
-        InventoryError: there is no terminal to ask on, or nothing was answered.
+        InventoryError: there is no terminal to ask on, nothing was answered, or the two answers differ.
         KeyboardInterrupt: whoever was asked had enough.
     """
     instead = "name a file in etcd_ca_passphrase_file, or an environment variable in etcd_ca_passphrase_env"
-    answer = terminal.ask("--ask-ca-passphrase", "passphrase of the CA's key", instead=instead)
+    answer = terminal.ask("--ask-ca-passphrase", "passphrase of the CA's key", instead=instead, twice=True)
     _asked[:] = [os.fsencode(answer)]
 
 

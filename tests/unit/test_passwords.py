@@ -126,14 +126,15 @@ def test_ci_is_never_asked(workspace: Path) -> None:
     assert b"wanted a terminal, found none" in err
 
 
-def test_both_secrets_are_asked_for_once_each_and_shown_nowhere(workspace: Path) -> None:
+def test_both_secrets_are_asked_for_the_passphrase_twice_and_shown_nowhere(workspace: Path) -> None:
     terminal = Terminal(workspace, "verify", "--ask-ca-passphrase", "--ask-sudo-password")
     try:
         terminal.read_until(b"Password for sudo on the hosts: ")
         os.write(terminal.controller, f"{PASSWORD}\n".encode())
-        terminal.read_until(b"Passphrase of the CA's key: ")
-        assert not terminal.echoes
-        os.write(terminal.controller, f"CA-{PASSWORD}\n".encode())
+        for prompt in (b"Passphrase of the CA's key: ", b"The passphrase of the CA's key again: "):
+            terminal.read_until(prompt)
+            assert not terminal.echoes
+            os.write(terminal.controller, f"CA-{PASSWORD}\n".encode())
         assert terminal.ended() in {1, 4}  # nothing of it could be verified
         assert terminal.echoes
         assert PASSWORD not in terminal.shown.decode() + (workspace / "nornir.log").read_text()
@@ -148,3 +149,17 @@ def test_no_passphrase_and_no_terminal_are_errors_that_name_the_other_ways(works
         "error: --ask-ca-passphrase: wanted a terminal, found none; name a file in etcd_ca_passphrase_file, or an "
         "environment variable in etcd_ca_passphrase_env\n"
     )
+
+
+def test_a_passphrase_that_is_another_the_second_time_is_an_error(workspace: Path) -> None:
+    terminal = Terminal(workspace, "certs", "--ask-ca-passphrase")
+    try:
+        for prompt, answer in ((b"Passphrase of", f"{PASSWORD}\n"), (b"The passphrase of", f"{PASSWORD}x\n")):
+            terminal.read_until(prompt)
+            os.write(terminal.controller, answer.encode())
+        assert terminal.ended() == 2
+        assert b"wanted the passphrase of the CA's key twice, found another one the second time" in terminal.shown
+        assert PASSWORD.encode() not in terminal.shown
+    finally:
+        terminal.close()
+    assert not (workspace / "certs").exists()

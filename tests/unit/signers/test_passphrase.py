@@ -116,6 +116,8 @@ def test_the_answer_goes_before_what_the_settings_name(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(passphrase, "_asked", [])
-    monkeypatch.setattr("getpass.getpass", lambda prompt: f"{prompt}ä")
+    prompts: list[str] = []
+    monkeypatch.setattr("getpass.getpass", lambda prompt: prompts.append(prompt) or "ä")
     passphrase.ask_ca_passphrase()
-    assert ca_passphrase(settings(etcd_ca_passphrase_env=VARIABLE)) == "Passphrase of the CA's key: ä".encode()
+    assert ca_passphrase(settings(etcd_ca_passphrase_env=VARIABLE)) == "ä".encode()
+    assert prompts == ["Passphrase of the CA's key: ", "The passphrase of the CA's key again: "]
