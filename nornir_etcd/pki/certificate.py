@@ -17,7 +17,7 @@ from nornir_etcd.exceptions import PkiError
 from nornir_etcd.pki import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 USAGES = {"serverAuth": ExtendedKeyUsageOID.SERVER_AUTH, "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH}
 """The extended key usages that etcd asks for, by their name in RFC 5280, 4.2.1.12."""
@@ -50,17 +50,27 @@ class CertificateInfo:
         return not self.usages or usage in self.usages or ANY_USAGE in self.usages
 
     def names(self, name: str) -> bool:
-        """Whether it is for a DNS name or an IP address.
+        """Whether it is for a DNS name or an IP address."""
+        return covers(self.dns_names, self.ip_addresses, name)
 
-        A wildcard stands for one label, the first (RFC 6125, 6.4.3; matchHostnames in Go's crypto/x509).
-        """
-        try:
-            return str(ipaddress.ip_address(name)) in self.ip_addresses
-        except ValueError:
-            wanted = name.lower().removesuffix(".")
-        first, dot, rest = wanted.partition(".")
-        forms = {wanted, f"*.{rest}"} if first and dot and rest else {wanted}
-        return any(one.lower() in forms for one in self.dns_names)
+
+def covers(dns_names: Collection[str], ip_addresses: Collection[str], name: str) -> bool:
+    """Whether a certificate with these names is for a DNS name or an IP address.
+
+    A wildcard stands for one label, the first (RFC 6125, 6.4.3; matchHostnames in Go's crypto/x509).
+
+    Args:
+        dns_names: of the certificate.
+        ip_addresses: of the certificate, in the form of `ipaddress`.
+        name: as it is dialled.
+    """
+    try:
+        return str(ipaddress.ip_address(name)) in ip_addresses
+    except ValueError:
+        wanted = name.lower().removesuffix(".")
+    first, dot, rest = wanted.partition(".")
+    forms = {wanted, f"*.{rest}"} if first and dot and rest else {wanted}
+    return any(one.lower() in forms for one in dns_names)
 
 
 def load_all(pem: bytes) -> list[x509.Certificate]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from nornir_etcd.exceptions import PkiError
 from nornir_etcd.layout import CA, CERTIFICATE, KEY, layout
-from nornir_etcd.pki.certificate import describe, fingerprints
+from nornir_etcd.observation import Unknown
+from nornir_etcd.pki.certificate import covers, describe, fingerprints
 from nornir_etcd.pki.leaf import client_request, member_request, shortfall
 from nornir_etcd.pki.renewal import due
 from nornir_etcd.pki.trust import CLUSTER
 from nornir_etcd.plan import apiserver
+from nornir_etcd.plan.state import live_list
 from nornir_etcd.plan.step import Step
 
 if TYPE_CHECKING:
@@ -94,7 +97,7 @@ def plan_certificates(  # noqa: PLR0913 - each a part of what is planned from
         bootstrap: hosts whose data directory is prepared together with their files.
         renewal: what is made anew before its time.
     """
-    refusals = tuple(_ca_refusals(cluster, store, observation))
+    refusals = (*_ca_refusals(cluster, store, observation), *_address_refusals(cluster, observation, scope))
     issue: list[Step] = []
     made = ca_to_make(cluster, store, observation)
     signer = None if made else store.ca.certificate
@@ -227,6 +230,30 @@ def _foreign_ca(member: Member, store: StoreContent, host: HostObservation) -> I
                 f"{member.name}: {path}: the host has another CA: wanted the one in {folder}; "
                 "put the cluster's CA and key there, deploy replaces no CA"
             )
+
+
+def _address_refusals(cluster: Cluster, observation: ClusterObservation, scope: frozenset[str]) -> Iterator[str]:
+    """Yield where the live list has a member at an address that its certificate would not name.
+
+    Peers dial what the list has until that is changed, and refuse a certificate that is for another address
+    (https://etcd.io/docs/v3.5/op-guide/security/). The member is found by the ID in its data, since its URL differs.
+    """
+    if (live := live_list(observation)) is None:
+        return
+    for member in cluster.members:
+        data = observation.hosts[member.name].data
+        if member.name not in scope or isinstance(data, Unknown):
+            continue
+        ids, request = (data.cluster_id, data.node_id), leaf_request(member)
+        urls = [url for one in live.members if (live.cluster_id, one.id) == ids for url in one.peer_urls]
+        hosts = [host for url in urls if (host := urlsplit(url).hostname)]
+        for host in hosts:
+            if not covers(request.dns_names, request.ip_addresses, host):
+                yield (
+                    f"{member.name}: its certificate would be for {member.address} and not for {host}, at which the "
+                    f"live member list has it: peers would refuse it; add {host} to the host's etcd_extra_sans for as "
+                    "long as the list has it"
+                )
 
 
 def _knows(store: StoreContent, text: str) -> bool:

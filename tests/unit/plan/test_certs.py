@@ -239,3 +239,20 @@ def test_expired_certificates_are_renewed_side_by_side_where_no_quorum_answers()
         ["issue-certificate"] * 3,
         ["place-files"] * 3,  # one member alone cannot become healthy
     ]
+
+
+@pytest.mark.parametrize("address", ["198.51.100.9", "[2001:db8::9]", "former.example.org"])
+def test_a_certificate_without_the_address_at_which_peers_see_a_member_is_refused(address: str) -> None:
+    host = address.strip("[]")
+    world = deployed()
+    world.entries["master-1"] = replace(world.entry(world[1]), peer_urls=(f"https://{address}:2380",))
+    (refused,) = world.plan(allowed=CERTS).refusals
+    assert refused == (
+        f"master-1: its certificate would be for 192.0.2.11 and not for {host}, at which the live member list has it: "
+        f"peers would refuse it; add {host} to the host's etcd_extra_sans for as long as the list has it"
+    )
+    assert refused in world.plan().refusals
+    assert world.plan(["master-2"], allowed=CERTS).refusals == ()
+    named = deployed(etcd_extra_sans=(host,))
+    named.entries["master-1"] = replace(named.entry(named[1]), peer_urls=(f"https://{address}:2380",))
+    assert named.plan(allowed=CERTS).refusals == ()
