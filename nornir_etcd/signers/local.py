@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nornir_etcd.exceptions import PkiError
@@ -230,12 +230,20 @@ class CertificateStore:
             in_use = content.client.certificate is not None or content.leaves
             self._write_trust(content.trust.adding(name) if in_use else Trust(name, (name,)))
 
-    def switch_signer(self) -> None:
+    def switch_signer(self, *, now: datetime) -> None:
         """Let the new CA of a rotation sign from now on.
 
+        Args:
+            now: the time at which it must be valid, aware.
+
         Raises:
-            PkiError: none is trusted beside the one that signs, or it cannot be written.
+            PkiError: none is trusted beside the one that signs, it, its key or the key's passphrase is missing or
+                unusable, or it cannot be written.
         """
+        content = self.read()
+        if content.trust.phase == "trust-both":  # there is no way back from a signer that cannot sign
+            new = content.others.get(content.trust.trusted[-1], Pair())
+            replace(content, ca=new).authority(now=now, passphrase=self._passphrase())
         self._go_on("trust-both", Trust.switched)
 
     def retire_former(self) -> None:

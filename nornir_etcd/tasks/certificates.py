@@ -76,9 +76,9 @@ def switch_signer(cluster: Cluster) -> None:
     """Let the new CA of a rotation sign.
 
     Raises:
-        PkiError: there is none, or the folder cannot be written.
+        PkiError: there is none that can sign, or the folder cannot be written.
     """
-    store_of(cluster).switch_signer()
+    store_of(cluster).switch_signer(now=_now())
 
 
 def retire_ca(cluster: Cluster) -> None:

@@ -34,7 +34,7 @@ NAMES = {
 """What `certs` places: node-1 has cfssl's names, node-2 has etcd_apiserver_preset kubeadm."""
 OWN = {name: f"{PKI}/own/{file}" for name, file in (("cafile", "ca.crt"), ("certfile", "c.crt"), ("keyfile", "c.key"))}
 DEDICATED = ("--set", "etcd_ca=dedicated")
-GAP = 15.0
+GAP = 10.0
 """Seconds without an acknowledged write: a container's stop and start, a first connection, and an election."""
 
 

@@ -175,29 +175,25 @@ def clock_in_the_past(lab: Lab, seconds: int) -> Iterator[None]:
 def test_bad_input_is_refused_before_anything_is_touched(workspace: Workspace) -> None:
     (workspace.directory / "wrong").touch(mode=0o600)
     (workspace.directory / "wrong").write_text("another")
-    behind = Bad("preflight.clock")
-    for bad in bad_ones(workspace):
+    behind, bad_input = Bad("preflight.clock"), bad_ones(workspace)
+    for bad in bad_input:
         with folder_with(workspace, bad):
             refused(workspace, bad, "deploy")
     with clock_in_the_past(workspace.lab, 600):
-        refused(workspace, behind, "deploy")
         refused(workspace, behind, "certs")
+
     workspace.deploy()
-    mismatch, encrypted = (bad_ones(workspace)[at] for at in (0, 3))
-    for bad in (mismatch, encrypted):
-        with folder_with(workspace, bad):
-            refused(workspace, bad, "certs", "renew", "--force")
-            refused(workspace, bad, "certs", "renew", "--force", "--dry-run")
+    mismatch, encrypted = bad_input[0], bad_input[3]
+    with folder_with(workspace, mismatch):
+        refused(workspace, mismatch, "certs", "renew", "--force")
+    with folder_with(workspace, encrypted):
+        refused(workspace, encrypted, "certs", "renew", "--force", "--dry-run")
     with clock_in_the_past(workspace.lab, 600):
         refused(workspace, behind, "certs", "renew", "--force")
-    assert workspace.verify().amiss == []
-
-
-def test_a_certificate_that_outlives_its_ca_is_found_before_it_is_kept_or_placed(workspace: Workspace) -> None:
-    workspace.deploy()
     forger = workspace.directory / "bin/cfssl"
     forger.parent.mkdir()
     forger.write_text(FORGER.format(real=cache.ready().cfssl))
     forger.chmod(0o755)
-    bad = Bad("outlives its CA 'example CA'", settings=("cert_signer=cfssl", f"cfssl_dir={forger.parent}"))
-    refused(workspace, bad, "certs", "renew", "--force")
+    settings = ("cert_signer=cfssl", f"cfssl_dir={forger.parent}")
+    refused(workspace, Bad("outlives its CA 'example CA'", settings), "certs", "renew", "--force")
+    assert workspace.verify().amiss == []

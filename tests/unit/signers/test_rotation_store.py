@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nornir_etcd.exceptions import PkiError
+from nornir_etcd.pki import keys
 from nornir_etcd.pki.authority import Authority, make_authority
 from nornir_etcd.pki.certificate import fingerprints
 from nornir_etcd.pki.leaf import client_request, issue
@@ -52,7 +53,7 @@ def test_a_rotation_in_the_folder(store: CertificateStore) -> None:
     assert store.cacert() == store.directory / "trusted.pem"
     assert fingerprints(store.cacert().read_bytes()) == fingerprints(former) | fingerprints(new.pem)
 
-    store.switch_signer()
+    store.switch_signer(now=NOW)
     assert subject(store) == "CN=etcd CA"
     assert store.read().trusted == former + new.pem, "the same bytes: no host gets a new file for it"
 
@@ -81,7 +82,7 @@ def test_the_first_ca_of_a_cluster_without_certificates_is_trusted_alone(tmp_pat
 
 def test_no_phase_is_left_out(store: CertificateStore) -> None:
     with pytest.raises(PkiError, match="wanted the phase trust-both, found settled"):
-        store.switch_signer()
+        store.switch_signer(now=NOW)
     with pytest.raises(PkiError, match="wanted the phase new-leaves, found settled"):
         store.retire_former()
     store.add_authority("etcd-1", ca("etcd CA"))
@@ -93,7 +94,7 @@ def test_no_phase_is_left_out(store: CertificateStore) -> None:
 
 def test_a_ca_that_is_there_is_not_overwritten(store: CertificateStore) -> None:
     store.add_authority("etcd-1", ca("etcd CA"))
-    store.switch_signer()
+    store.switch_signer(now=NOW)
     store.retire_former()
     with pytest.raises(PkiError, match="wanted none, to write a new CA"):
         store.add_authority("etcd-1", ca("another"))
@@ -115,7 +116,7 @@ def test_a_write_that_ends_anywhere_leaves_a_phase_that_can_be_worked_with(
 
     monkeypatch.setattr(files, "_stage", stage)
     try:
-        for change in (lambda: store.add_authority("etcd-1", ca("etcd CA")), store.switch_signer, store.retire_former):
+        for change in (lambda: store.add_authority("etcd-1", ca("etcd CA")), lambda: store.switch_signer(now=NOW), store.retire_former):
             change()
     except KeyboardInterrupt:
         pass
@@ -139,3 +140,17 @@ def test_a_key_of_a_ca_that_others_can_read_is_refused(store: CertificateStore) 
     (store.directory / "authorities/etcd-1/ca-key.pem").chmod(0o644)
     with pytest.raises(PkiError, match="open to other users: wanted mode 0600, found mode 0644"):
         store.read()
+
+
+def test_a_new_ca_that_cannot_sign_does_not_become_the_signer(store: CertificateStore) -> None:
+    store.add_authority("etcd-1", ca("etcd CA"))
+    path = store.directory / "authorities/etcd-1/ca-key.pem"
+    encrypted = keys.dump(keys.load(path.read_bytes()), b"PASS-NOT-SHOWN")
+    for content, found in ((encrypted, "wanted its passphrase, found none"), (None, "found the certificate alone")):
+        path.unlink()
+        if content is not None:
+            path.touch(mode=0o600)
+            path.write_bytes(content)
+        with pytest.raises(PkiError, match=found):
+            store.switch_signer(now=NOW)
+        assert store.read().trust.phase == "trust-both"
