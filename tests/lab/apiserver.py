@@ -39,7 +39,9 @@ class Line:
     text: str
 
 
-def place(lab: Lab, node: str, *, cafile: str, certfile: str, keyfile: str, pki: str = PKI) -> None:
+def place(  # noqa: PLR0913 - what its manifest says
+    lab: Lab, node: str, *, cafile: str, certfile: str, keyfile: str, pki: str = PKI
+) -> None:
     """Let an API server run on a host, or run with other files: its manifest is replaced by a rename.
 
     Args:

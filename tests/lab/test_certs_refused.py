@@ -32,7 +32,9 @@ PASSPHRASE = b"PASS-NOT-SHOWN"
 FORGER = """\
 #!/bin/sh
 # cfssl, which is told to sign beyond the end of the CA.
-for word in "$@"; do case $word in -config=*) sed -i 's/"not_after": "20/"not_after": "21/' "${{word#-config=}}" ;; esac; done
+for word in "$@"; do
+    case $word in -config=*) sed -i 's/"not_after": "20/"not_after": "21/' "${{word#-config=}}" ;; esac
+done
 exec {real} "$@"
 """
 CLOCK = """\
@@ -145,7 +147,9 @@ def bad_ones(workspace: Workspace) -> list[Bad]:
             ca=below.certificate.public_bytes(Encoding.PEM),
             key=keys.dump(below.key),
         ),
-        Bad("CA certificate 'example CA': wanted a valid CA, found one that expired", ca=old.pem, key=keys.dump(old.key)),
+        Bad(
+            "CA certificate 'example CA': wanted a valid CA, found one that expired", ca=old.pem, key=keys.dump(old.key)
+        ),
         Bad("private key: wanted its passphrase, found none; of a CA's key name it", key=keys.dump(own, PASSPHRASE)),
         Bad(
             "private key: wanted its passphrase, found another",

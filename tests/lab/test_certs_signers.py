@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,8 @@ from tests.lab import leaks
 from tests.lab.workspace import ETCDCTL, Run, Workspace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nornir_etcd.lab import Lab
 
 pytestmark = pytest.mark.lab

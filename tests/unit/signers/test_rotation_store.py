@@ -116,7 +116,11 @@ def test_a_write_that_ends_anywhere_leaves_a_phase_that_can_be_worked_with(
 
     monkeypatch.setattr(files, "_stage", stage)
     try:
-        for change in (lambda: store.add_authority("etcd-1", ca("etcd CA")), lambda: store.switch_signer(now=NOW), store.retire_former):
+        for change in (
+            lambda: store.add_authority("etcd-1", ca("etcd CA")),
+            lambda: store.switch_signer(now=NOW),
+            store.retire_former,
+        ):
             change()
     except KeyboardInterrupt:
         pass
