@@ -65,7 +65,7 @@ def test_the_notebook_verifies_changes_and_verifies(
     assert "4 steps planned" in shown["dry"], "three members, and another one leads before the leader stops"
     assert "replace-manifest" in shown["step"]
     assert "2 of 3 voters stay" in shown["step"]
-    assert "3 steps done" in shown["apply"]
+    assert "4 steps done" in shown["apply"]
     assert "manifest.drift" not in shown["again"].partition("<summary>all that is known")[0]
 
     after = workspace.containers()
