@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import ipaddress
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from nornir_etcd import versions
 from nornir_etcd.cluster import CLIENT_PORT, METRICS_PORT, PEER_PORT
 from nornir_etcd.exceptions import InventoryError
 from nornir_etcd.layout import layout
+from nornir_etcd.settings.addresses import initial_cluster_entries
 from nornir_etcd.yamltext import quoted
 
 if TYPE_CHECKING:
@@ -32,6 +34,21 @@ server read them at their start alone, so that a change has to make another Pod
 (https://etcd.io/docs/v3.5/op-guide/security/)."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # seven times as fast, where PyYAML was built with libyaml
+
+
+@dataclass(frozen=True)
+class FirstStart:
+    """What etcd is told of its cluster for its first start, and reads at no later one.
+
+    https://etcd.io/docs/v3.5/op-guide/clustering/: initial-cluster flags are ignored where there is data.
+
+    Attributes:
+        initial_cluster: the value of --initial-cluster: for a join, the live member list and the member itself.
+        joining: whether it joins a cluster that lives (initial-cluster-state=existing) or bootstraps a new one.
+    """
+
+    initial_cluster: str
+    joining: bool = False
 
 
 @cache
@@ -54,8 +71,7 @@ def context(
     cluster: Cluster,
     *,
     trusted: bytes | None,
-    joining: bool = False,
-    initial_cluster: str | None = None,
+    first_start: FirstStart | None = None,
 ) -> dict[str, Any]:
     """Return what the template sees. For `template_string(jinja_env=environment(), **context(...))` as well.
 
@@ -63,10 +79,9 @@ def context(
         member: the member that the manifest is for.
         cluster: its cluster.
         trusted: PEM of the CAs that the member trusts, as they lie on its host; None where none is made yet.
-        joining: whether it joins a cluster that lives (initial-cluster-state=existing) or bootstraps a new one.
-        initial_cluster: the value of --initial-cluster where it is not the inventory's: for a join, the live member
-            list and the member itself.
+        first_start: what it is told for its first start; a bootstrap of the inventory's members where it is None.
     """
+    start = first_start or FirstStart(member.settings.etcd_initial_cluster or cluster.initial_cluster)
     settings = member.settings
     version = versions.parse(settings.etcd_version)
     client_urls, peer_urls = _listen_urls(member.address)
@@ -80,8 +95,8 @@ def context(
         "metrics_url": METRICS_URL,
         "metrics_port": METRICS_PORT,
         "trusted_ca": fingerprint(trusted),
-        "initial_cluster": initial_cluster or settings.etcd_initial_cluster or cluster.initial_cluster,
-        "initial_cluster_state": "existing" if joining else "new",
+        "initial_cluster": start.initial_cluster,
+        "initial_cluster_state": "existing" if start.joining else "new",
         "release_flags": versions.server_flags(version, settings.etcd_tls_min_version),
         "ready_path": versions.ready_path(version),
         "live_path": versions.live_path(version),
@@ -89,14 +104,13 @@ def context(
     }
 
 
-def render(  # noqa: PLR0913 - what the template sees
+def render(
     member: Member,
     cluster: Cluster,
     *,
     template: str,
     trusted: bytes | None,
-    joining: bool = False,
-    initial_cluster: str | None = None,
+    first_start: FirstStart | None = None,
 ) -> str:
     """Return the manifest of a member: the same input gives the same bytes.
 
@@ -105,13 +119,12 @@ def render(  # noqa: PLR0913 - what the template sees
         cluster: its cluster.
         trusted: see `context`.
         template: the text of the template (`workspace.find_template`).
-        joining: see `context`.
-        initial_cluster: see `context`.
+        first_start: see `context`.
 
     Raises:
         InventoryError: where the template is broken, or has lost what `require_safeguards` wants.
     """
-    values = context(member, cluster, trusted=trusted, joining=joining, initial_cluster=initial_cluster)
+    values = context(member, cluster, trusted=trusted, first_start=first_start)
     try:
         text = _compiled(template).render(values)
     except jinja2.TemplateError as error:
@@ -159,6 +172,26 @@ def command_flags(manifest: str) -> dict[str, str]:
             # `$$` is how a Pod's command spells one `$`.
             return {name: value.replace("$$", "$") for name, _, value in pairs}
     raise ValueError("wanted a container named etcd, found none")
+
+
+def first_start_of(manifest: str, member: Member) -> FirstStart | None:
+    """Return what a manifest says of its member's first start; None where that is not about this member.
+
+    Args:
+        manifest: its text.
+        member: whose it is: its name, with its peer URL, must stand in --initial-cluster (VerifyBootstrap in etcd's
+            server/config/config.go).
+    """
+    try:
+        flags = command_flags(manifest)
+    except ValueError:
+        return None
+    found, state = flags.get("initial-cluster", ""), flags.get("initial-cluster-state", "new")
+    own = [url for name, url in initial_cluster_entries(found) if name == member.name]
+    wanted = [url for _, url in initial_cluster_entries(f"{member.name}={member.peer_url}")]
+    if not own or own != wanted or state not in {"new", "existing"}:
+        return None
+    return FirstStart(found, joining=state == "existing")
 
 
 def image_of(manifest: str) -> str:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from nornir_etcd.layout import layout
+from nornir_etcd.manifest import first_start_of
 from nornir_etcd.observation import Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nornir_etcd.cluster import Cluster, Member
+    from nornir_etcd.manifest import FirstStart
     from nornir_etcd.observation import (
         ClusterObservation,
         EndpointObservation,
@@ -121,6 +123,16 @@ def has_manifest(member: Member, host: HostObservation) -> bool:
 def has_data(host: HostObservation) -> bool:
     """Whether the data directory holds the data of a member (of whichever cluster)."""
     return not isinstance(host.data, Unknown) and host.data.state == "member"
+
+
+def kept_first_start(member: Member, host: HostObservation) -> FirstStart | None:
+    """Return what the host's manifest says of a first start that lies behind its member: it is kept as it is.
+
+    None where there is no data, so that the first start is still to come, or where the manifest is not about this
+    member.
+    """
+    text = host.texts.get(layout(member.settings).manifest)
+    return first_start_of(text, member) if text is not None and has_data(host) else None
 
 
 def is_prepared(host: HostObservation) -> bool:

@@ -10,6 +10,7 @@ from nornir_jinja2.plugins.tasks import template_string
 
 from nornir_etcd.layout import MANIFEST_MODE, layout
 from nornir_etcd.manifest import context, environment, manifest_diff, require_safeguards
+from nornir_etcd.plan.state import kept_first_start
 from nornir_etcd.remote.items import MakeDirectory, WriteFile
 from nornir_etcd.remote.push import push
 from nornir_etcd.tasks.certificates import store_of
@@ -34,6 +35,8 @@ def write_manifest(
 ) -> Result:
     """Write the host's static Pod where it differs. The kubelet then starts or restarts the member.
 
+    What it says of a first start that lies behind the member stays as it is.
+
     Whether the member may be stopped is not asked here: `deploy` asks before each restart.
 
     Args:
@@ -54,17 +57,18 @@ def write_manifest(
     member = cluster.member(task.host.name)
     paths = layout(member.settings)
     trusted = store_of(cluster).read().trusted
+    host = host_state(task, cluster, observation)
     rendered = task.run(
         task=template_string,
         name=f"Render {paths.manifest}",
         severity_level=logging.DEBUG,
         template=manifest_template(),
         jinja_env=environment(),
-        **context(member, cluster, trusted=trusted),
+        **context(member, cluster, trusted=trusted, first_start=kept_first_start(member, host)),
     )
     text: str = rendered[0].result
     require_safeguards(text, member, trusted)
-    present = host_state(task, cluster, observation).texts.get(paths.manifest)
+    present = host.texts.get(paths.manifest)
     diff = manifest_diff(present, text, paths.manifest)
     if diff and not task.is_dry_run(dry_run):
         items: list[Item] = [

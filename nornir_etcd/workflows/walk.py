@@ -25,12 +25,13 @@ from nornir_etcd.exceptions import LocksRefused, NornirEtcdError, PkiError
 from nornir_etcd.layout import layout
 from nornir_etcd.locks import ClusterLocks, cluster_locks
 from nornir_etcd.manifest import render
+from nornir_etcd.observation import HostObservation
 from nornir_etcd.observe import observe
 from nornir_etcd.plan.certs import AS_DUE, Renewal
 from nornir_etcd.plan.planner import Desired, Difference, plan
 from nornir_etcd.plan.rotation import Rotation
 from nornir_etcd.plan.stages import shown
-from nornir_etcd.plan.state import cluster_state, known_status
+from nornir_etcd.plan.state import cluster_state, kept_first_start, known_status
 from nornir_etcd.plan.step import ISSUING_ACTIONS, Plan
 from nornir_etcd.plan.upgrade import judge, unfinished
 from nornir_etcd.report.authority import authority_report
@@ -243,7 +244,7 @@ class _Work:
         self.announce = run.announcer(cluster)
         self.store = store_of(cluster)
         self.content = self.store.read()
-        self.desired = _desired(cluster, run, self.content)
+        self.desired = _desired(cluster, run, self.content)  # a broken template is told before a host is asked
         self.observation: ClusterObservation
         self.deep = False  # how the last look was
         self.planned, self.found = Plan(), list[Finding]()
@@ -253,11 +254,11 @@ class _Work:
     def look(self, *, deep: bool, surroundings: bool = True) -> None:
         """Observe, and read what the controller's folder holds by now."""
         self.content = self.store.read()
-        self.desired = _desired(self.cluster, self.run, self.content)
         ssh = self.run.ssh and self.cluster.declared
         self.observation = observe(self.nr, self.cluster, surroundings=surroundings, deep=deep, ssh=ssh)
         self.deep = deep
         self.announce("observed")
+        self.desired = _desired(self.cluster, self.run, self.content, self.observation)
         if "version" in self.run.runbook.allowed:
             self._stage()
 
@@ -267,7 +268,7 @@ class _Work:
         if len(way) > 2:  # noqa: PLR2004 - the first and the last
             tag = self.cluster.members[0].settings.etcd_version
             self.cluster = self.cluster.at_version(tag.replace(str(parse(tag)), str(way[1]), 1))
-            self.desired = _desired(self.cluster, self.run, self.content)
+            self.desired = _desired(self.cluster, self.run, self.content, self.observation)
             self.notes = (f"stage 1 of {len(way) - 1}: {shown(way)}; run the same command again for the next one",)
 
     def decide(self) -> None:
@@ -320,7 +321,7 @@ class _Work:
         content, observation = self.content, self.observation
         issued = {name: pair.certificate for name, pair in content.leaves.items() if pair.certificate is not None}
         trusting = _trusting(self.nr, self.cluster, content)
-        wanted = _manifests(self.cluster, self.run, content, observation)
+        wanted = _manifests(self.cluster, self.run, content, observation, trusting_hosts=True)
         authority = authority_report(self.cluster, content, observation)
         seen = evidence(trusting, observation, issued, datetime.now(tz=timezone.utc), wanted, authority)
         findings = [finding for check in self.run.runbook.checks for finding in check(seen)]
@@ -346,11 +347,13 @@ class _Work:
         )
 
 
-def _desired(cluster: Cluster, run: _Run, content: StoreContent) -> Desired:
+def _desired(
+    cluster: Cluster, run: _Run, content: StoreContent, observation: ClusterObservation | None = None
+) -> Desired:
     """Return what is wanted now: whom members trust and who signs stands in the controller's folder."""
     return Desired(
         cluster,
-        _manifests(cluster, run, content),
+        _manifests(cluster, run, content, observation),
         run.scope,
         run.runbook.allowed,
         datetime.now(tz=timezone.utc),
@@ -368,26 +371,35 @@ def _snapshots(cluster: Cluster) -> tuple[datetime, ...]:
 
 
 def _manifests(
-    cluster: Cluster, run: _Run, content: StoreContent, observation: ClusterObservation | None = None
+    cluster: Cluster,
+    run: _Run,
+    content: StoreContent,
+    observation: ClusterObservation | None,
+    *,
+    trusting_hosts: bool = False,
 ) -> dict[str, str]:
-    """Return the manifest of every member.
+    """Return the manifest of every member. What it says of a first start that lies behind it is kept.
 
-    Where the controller has no CA, as a machine that only verifies, the members' own is taken for the wanted one.
+    Args:
+        cluster: the cluster.
+        run: the run.
+        content: of the controller's folder.
+        observation: what is known of the hosts.
+        trusting_hosts: where the controller has no CA, as a machine that only verifies, the members' own is taken for
+            the wanted one.
     """
-    texts = {} if observation is None else {name: host.texts for name, host in observation.hosts.items()}
-    return {
-        member.name: render(
+    wanted = {}
+    for member in cluster.members:
+        host = observation.hosts[member.name] if observation else HostObservation(member.name)
+        theirs = host.texts.get(layout(member.settings).trusted_ca) if trusting_hosts else None
+        wanted[member.name] = render(
             member,
             cluster,
             template=run.template,
-            trusted=content.trusted or _encoded(texts.get(member.name, {}).get(layout(member.settings).trusted_ca)),
+            trusted=content.trusted or (None if theirs is None else theirs.encode()),
+            first_start=kept_first_start(member, host),
         )
-        for member in cluster.members
-    }
-
-
-def _encoded(text: str | None) -> bytes | None:
-    return None if text is None else text.encode()
+    return wanted
 
 
 def _trusting(nr: Nornir, cluster: Cluster, content: StoreContent) -> Cluster:

@@ -18,9 +18,11 @@ from nornir_etcd.cluster import Cluster, Member
 from nornir_etcd.exceptions import InventoryError
 from nornir_etcd.manifest import (
     TEMPLATE,
+    FirstStart,
     command_flags,
     context,
     environment,
+    first_start_of,
     manifest_diff,
     render,
 )
@@ -203,13 +205,59 @@ def test_the_initial_cluster_is_the_callers_else_the_users_else_the_inventorys()
     assert command_flags(text_of(cluster()))["initial-cluster"] == derived
     assert command_flags(text_of(of))["initial-cluster"] == "node-1=https://192.0.2.11:2380"
     assert (
-        command_flags(text_of(of, initial_cluster="x=https://192.0.2.9:2380"))["initial-cluster"]
+        command_flags(text_of(of, first_start=FirstStart("x=https://192.0.2.9:2380")))["initial-cluster"]
         == "x=https://192.0.2.9:2380"
     )
 
 
 def test_a_member_that_joins_says_so() -> None:
-    assert command_flags(text_of(cluster(), joining=True))["initial-cluster-state"] == "existing"
+    joins = text_of(cluster(), first_start=FirstStart("x=https://192.0.2.9:2380", joining=True))
+    assert command_flags(joins)["initial-cluster-state"] == "existing"
+
+
+OWN = "node-1=https://192.0.2.11:2380"
+
+
+@pytest.mark.parametrize("joining", [False, True])
+@pytest.mark.parametrize(
+    "entries", [OWN, f"gone=https://192.0.2.9:2380,{OWN}", f"{OWN},node-7=https://[2001:db8::7]:2380"]
+)
+def test_what_a_manifest_says_of_a_first_start_is_read_back_as_it_was_written(entries: str, *, joining: bool) -> None:
+    of = cluster()
+    said = FirstStart(entries, joining=joining)
+    text = text_of(of, first_start=said)
+    assert first_start_of(text, of.members[0]) == said
+    assert text_of(of, first_start=first_start_of(text, of.members[0])) == text
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        "",
+        "not an entry",
+        "node-2=https://192.0.2.12:2380",
+        "node-1=https://192.0.2.99:2380",
+        "node-9=https://192.0.2.11:2380",
+        f"{OWN},node-1=https://192.0.2.99:2380",
+        f"{OWN},,",
+    ],
+)
+def test_a_first_start_of_somebody_else_is_not_taken_for_the_members(entries: str) -> None:
+    of = cluster()
+    assert first_start_of(text_of(of, first_start=FirstStart(entries or " ")), of.members[0]) is None
+
+
+def test_without_a_state_a_first_start_is_a_bootstrap_as_etcd_takes_it() -> None:
+    of = cluster()
+    text = text_of(of, first_start=FirstStart(OWN, joining=True))
+    without = "".join(line for line in text.splitlines(keepends=True) if "initial-cluster-state" not in line)
+    assert first_start_of(without, of.members[0]) == FirstStart(OWN)
+    assert first_start_of(text.replace("=existing", "=other"), of.members[0]) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "kind: ConfigMap\nspec: {}\n"])
+def test_what_is_no_manifest_says_nothing_of_a_first_start(text: str) -> None:
+    assert first_start_of(text, cluster().members[0]) is None
 
 
 def test_a_member_whose_data_are_gone_cannot_start() -> None:
