@@ -26,12 +26,17 @@ class Margin:
     voters: int
 
     @property
+    def spare(self) -> int:
+        """How many more may fail; below 0 those who stay are no quorum."""
+        return self.staying - quorum(self.voters)
+
+    @property
     def enough(self) -> bool:
         """Whether those who stay are a quorum."""
-        return self.staying >= quorum(self.voters)
+        return self.spare >= 0
 
     def __str__(self) -> str:
-        spare = self.staying - quorum(self.voters)
+        spare = self.spare
         survives = f"survives {spare} more failure{'s' if spare != 1 else ''}" if spare >= 0 else "below quorum"
         return f"{self.staying} of {self.voters} voters stay, quorum {quorum(self.voters)}: {survives}"
 
