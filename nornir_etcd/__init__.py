@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         certs_status,
         clusters_in,
         deploy,
+        members_plan,
+        members_status,
         upgrade,
         verify,
     )
@@ -37,6 +39,8 @@ __all__ = [
     "certs_status",
     "clusters_in",
     "deploy",
+    "members_plan",
+    "members_status",
     "upgrade",
     "verify",
 ]
@@ -52,6 +56,8 @@ _HOMES = {
     "certs_status": "nornir_etcd.workflows",
     "clusters_in": "nornir_etcd.workflows",
     "deploy": "nornir_etcd.workflows",
+    "members_plan": "nornir_etcd.workflows",
+    "members_status": "nornir_etcd.workflows",
     "upgrade": "nornir_etcd.workflows",
     "verify": "nornir_etcd.workflows",
 }

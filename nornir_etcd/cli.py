@@ -20,6 +20,7 @@ from nornir_etcd.options import (
     UpgradeOptions,
     VerifyOptions,
     command,
+    commands,
     group,
     rarely_collect_garbage,
     run_app,
@@ -73,6 +74,18 @@ def deploy(options: Options) -> Report:
         )
 
 
+def members_plan(options: Options) -> Report:
+    """Show the safest way from the live members to those of the inventory, with the margin of each step."""
+    with options.nornir() as nr:
+        return nornir_etcd.members_plan(nr, **options.arguments(nr))
+
+
+def members_status(options: Options) -> Report:
+    """Show who is a member, who should be, who votes and is healthy. Changes nothing."""
+    with options.nornir() as nr:
+        return nornir_etcd.members_status(nr, **options.arguments(nr))
+
+
 def upgrade(options: UpgradeOptions) -> Report:
     """Change the version of etcd, one member at a time, with a snapshot before and a way back."""
     with options.nornir() as nr:
@@ -99,6 +112,10 @@ app.add_typer(
     name="certs",
 )
 app.command("deploy")(command(deploy))
+app.add_typer(
+    commands("Who is a member and who should be.", {"status": command(members_status), "plan": command(members_plan)}),
+    name="members",
+)
 app.command("upgrade")(command(upgrade, UpgradeOptions))
 app.command("verify")(command(verify, VerifyOptions))
 app.add_typer(report_app, name="report")

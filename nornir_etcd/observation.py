@@ -311,3 +311,5 @@ class ClusterObservation:
     taken_at: float  # seconds since the epoch, controller's clock
     hosts: dict[str, HostObservation]
     endpoints: dict[str, EndpointObservation]  # by host name
+    # Live members that the inventory does not have, by ID; asked where membership is what it is about.
+    strangers: dict[int, EndpointObservation] = field(default_factory=dict)

@@ -239,6 +239,17 @@ def _look(host: Host, config: Config, member: Member, through: Tunnel | None) ->
     )
 
 
+def observe_member(host: Host, config: Config, member: Member) -> EndpointObservation:
+    """Look at the ports of a member and ask it, straight from the controller.
+
+    Args:
+        host: whose connection options are taken; it need not be in the inventory.
+        config: Nornir's configuration.
+        member: where it is.
+    """
+    return _look(host, config, member, None)
+
+
 def _port(member: Member, port: int, look: float, dial: tls.Dial) -> tuple[Maybe[bool], Maybe[bytes]]:
     """Return whether a port is open, for which it has `look` seconds, and the certificate served there."""
     address, patience = member.address, float(member.settings.etcd_timeout)

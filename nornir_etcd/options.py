@@ -368,6 +368,19 @@ def group(main: Callable[[Options], Report], others: Mapping[str, Callable[..., 
     return app
 
 
+def commands(help_text: str, members: Mapping[str, Callable[..., None]]) -> typer.Typer:
+    """Return a Typer application of runbooks of which one has to be named.
+
+    Args:
+        help_text: what they are about.
+        members: commands by name, as `command` makes them.
+    """
+    app = typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None)
+    for name, one in members.items():
+        app.command(name)(one)
+    return app
+
+
 class _Ended(SystemExit):
     """A command has come to its end, with the exit code of its style."""
 

@@ -11,7 +11,7 @@ from nornir_etcd.cluster import quorum
 from nornir_etcd.observation import Unknown
 from nornir_etcd.plan.identity import hexadecimal
 from nornir_etcd.plan.membership import never_started
-from nornir_etcd.plan.state import known_status
+from nornir_etcd.plan.state import is_blind, known_status
 from nornir_etcd.settings.addresses import is_loopback
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from nornir_etcd.checks.evidence import Evidence
     from nornir_etcd.cluster import Member
-    from nornir_etcd.observation import EndpointObservation, MemberInfo
+    from nornir_etcd.observation import MemberInfo
     from nornir_etcd.report.model import Finding
 
 NO_LIST = "no member answers with a quorum, so the member list is not known"
@@ -201,7 +201,7 @@ def _quorum(seen: Evidence) -> Finding:
     voters = {info.id for info in seen.state.live.members if not info.is_learner}
     entries = seen.state.entries
     healthy = voters & {entries[name].id for name in seen.state.healthy}
-    judged = voters & {entry.id for name, entry in entries.items() if not _is_blind(seen.endpoint(name))}
+    judged = voters & {entry.id for name, entry in entries.items() if not is_blind(seen.endpoint(name))}
     needed, unasked = quorum(len(voters)), len(voters - judged - healthy)
     least = max(len(healthy), needed) - needed  # a quorum has answered, whoever it was
     most = min(len(voters), len(healthy) + unasked) - needed
@@ -217,7 +217,7 @@ def _quorum(seen: Evidence) -> Finding:
 def _without_list(seen: Evidence, asked: Check) -> Finding:
     """Judge where nobody answers a linearizable read: a quorum may be lost, or only out of the controller's sight."""
     endpoints = [seen.endpoint(member.name) for member in seen.cluster.members]
-    unasked = sum(isinstance(one.client_port, Unknown) or _is_blind(one) for one in endpoints)
+    unasked = sum(isinstance(one.client_port, Unknown) or is_blind(one) for one in endpoints)
     leaderless = any((status := known_status(one)) is not None and status.leader == 0 for one in endpoints)
     if not seen.state.healthy and seen.cluster.declared and (leaderless or unasked < seen.cluster.quorum):
         return asked.critical(
@@ -226,11 +226,6 @@ def _without_list(seen: Evidence, asked: Check) -> Finding:
             not_asked=unasked,
         )
     return asked.unknown(NO_LIST, not_asked=unasked)
-
-
-def _is_blind(endpoint: EndpointObservation) -> bool:
-    """Whether it was the controller that could not ask: the member may be healthy all the same."""
-    return endpoint.blind is not None and (endpoint.client_port is True or endpoint.via == "ssh")
 
 
 def _failures(number: int) -> str:

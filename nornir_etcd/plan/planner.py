@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from nornir_etcd.pki.trust import CLUSTER
 from nornir_etcd.plan import apiserver, certs, manifest, membership, rotation
 from nornir_etcd.plan.certs import AS_DUE, Renewal
+from nornir_etcd.plan.members import plan_members
 from nornir_etcd.plan.rotation import UNSAID, Rotation
 from nornir_etcd.plan.state import ClusterState, cluster_state, has_data, is_prepared
 from nornir_etcd.plan.step import CONTROLLER_ACTIONS, Plan, Step
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from nornir_etcd.observation import ClusterObservation
     from nornir_etcd.signers.local import StoreContent
 
-Difference = Literal["certificates", "manifests", "authority", "version"]
+Difference = Literal["certificates", "manifests", "authority", "version", "members"]
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,12 @@ def plan(desired: Desired, observation: ClusterObservation, store: StoreContent)
         return Plan()
     if not desired.cluster.managed:
         return Plan(refusals=(_foreign(desired.cluster),))
-    unreadable = _unreadable(desired, observation)
-    if unreadable:
+    if "members" in desired.allowed:
+        return plan_members(desired.cluster, observation)  # a host that cannot be read may be the one to replace
+    if unreadable := _unreadable(desired, observation):
         return Plan(refusals=tuple(unreadable))
-    if "authority" in desired.allowed:
-        return _plan_rotation(desired, observation, store)
-    if "version" in desired.allowed:
-        return _plan_upgrade(desired, observation, store)
-    planner = _plan_deploy if "manifests" in desired.allowed else _plan_certificates
+    planners = {"authority": _plan_rotation, "version": _plan_upgrade, "manifests": _plan_deploy}
+    planner = next((one for name, one in planners.items() if name in desired.allowed), _plan_certificates)
     return planner(desired, observation, store)
 
 

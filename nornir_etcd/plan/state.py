@@ -83,6 +83,11 @@ def _entry(cluster: Cluster, member: Member, endpoint: EndpointObservation, live
     return next((info for info in live.members if member.client_url in info.client_urls), None)
 
 
+def is_blind(endpoint: EndpointObservation) -> bool:
+    """Whether it was the controller that could not ask: the member may be healthy all the same."""
+    return endpoint.blind is not None and (endpoint.client_port is True or endpoint.via == "ssh")
+
+
 def is_surely_down(name: str, observation: ClusterObservation) -> bool:
     """Whether a member is known to serve nobody: its client port refuses connections, or no container of it runs.
 

@@ -29,6 +29,10 @@ Action = Literal[
     "finish-upgrade",  # of a member whose manifest was changed before
     "roll-back-member",
     "replace-manifest",
+    "remove-member",
+    "add-learner",
+    "promote-member",
+    "update-peer-url",
 ]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nornir_etcd.checks import SUBJECTS, VERIFY_KINDS, certificates
+from nornir_etcd.checks import SUBJECTS, VERIFY_KINDS, certificates, membership
 from nornir_etcd.checks.selection import select
 from nornir_etcd.plan.certs import Renewal
+from nornir_etcd.plan.members import member_lines
 from nornir_etcd.plan.rotation import Rotation
 from nornir_etcd.workflows.walk import Runbook, walk
 
@@ -27,6 +28,10 @@ CERTS_ROTATE_CA = Runbook(
 )
 CERTS_STATUS = Runbook("certs status", frozenset(), CERTS.checks, deep=False)
 DEPLOY = Runbook("deploy", frozenset({"certificates", "manifests"}), SUBJECTS)
+MEMBERS_PLAN = Runbook("members plan", frozenset({"members"}), (), deep=False, strangers=True)
+MEMBERS_STATUS = Runbook(
+    "members status", frozenset(), (membership.check,), deep=False, strangers=True, tells=member_lines
+)
 UPGRADE = Runbook("upgrade", frozenset({"manifests", "version"}), SUBJECTS)
 VERIFY = Runbook("verify", frozenset(), SUBJECTS)
 
@@ -199,6 +204,57 @@ def deploy(  # noqa: PLR0913 - one keyword for each option
         accept_downtime=accept_downtime,
         events=events,
     )
+
+
+def members_plan(
+    nr: Nornir,
+    *,
+    hosts: Collection[str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    events: Events | None = None,
+) -> Report:
+    """Plan the way from the live members to those of the inventory, one safe change at a time. Nothing is changed.
+
+    The whole sequence is simulated on voters and health: each step says how many more members may fail. One that would
+    pass below quorum is refused.
+
+    Args:
+        nr: Nornir with the inventory.
+        hosts: clusters without any of these hosts are left out.
+        overrides: variables set above the inventory.
+        events: told of every boundary that the run passes; `nornir_etcd.events.EventFile` is one.
+
+    Returns:
+        The report, with the sequence as the plan.
+
+    Raises:
+        InventoryError: with every fault of the inventory.
+    """
+    return walk(MEMBERS_PLAN, nr, hosts=hosts, overrides=overrides, dry_run=True, events=events)
+
+
+def members_status(
+    nr: Nornir,
+    *,
+    hosts: Collection[str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    events: Events | None = None,
+) -> Report:
+    """Tell who is a member, who should be, who votes and is healthy, and what differs. Nothing is changed.
+
+    Args:
+        nr: Nornir with the inventory.
+        hosts: clusters without any of these hosts are left out.
+        overrides: variables set above the inventory.
+        events: told of every boundary that the run passes; `nornir_etcd.events.EventFile` is one.
+
+    Returns:
+        The report. Its notes tell the live list, the margin, and what differs.
+
+    Raises:
+        InventoryError: with every fault of the inventory.
+    """
+    return walk(MEMBERS_STATUS, nr, hosts=hosts, overrides=overrides, events=events)
 
 
 def upgrade(  # noqa: PLR0913 - one keyword for each option

@@ -38,6 +38,7 @@ from nornir_etcd.report.authority import authority_report
 from nornir_etcd.report.members import controller_certificates, member_reports, road_notes
 from nornir_etcd.report.mesh import mesh
 from nornir_etcd.report.model import ClusterReport, Finding, Outcome, Report
+from nornir_etcd.strangers import observe_strangers
 from nornir_etcd.tasks.certificates import check_signing, store_of
 from nornir_etcd.versions import parse
 from nornir_etcd.workflows.apply import Applied, apply, step_report
@@ -70,6 +71,8 @@ class Runbook:
         deep: whether these want all that hosts and members tell.
         rounds: plans in one run. A second one follows where the first can only mend what hides the cluster from the
             controller, or where it was one phase of several.
+        strangers: whether live members are asked that the inventory does not have.
+        tells: what else the report tells of a cluster, in lines.
     """
 
     name: str
@@ -77,6 +80,8 @@ class Runbook:
     checks: tuple[Callable[[Evidence], Iterable[Finding]], ...]
     deep: bool = True
     rounds: int = 3
+    strangers: bool = False
+    tells: Callable[[Cluster, ClusterObservation], Iterable[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -257,6 +262,9 @@ class _Work:
         ssh = self.run.ssh and self.cluster.declared
         self.observation = observe(self.nr, self.cluster, surroundings=surroundings, deep=deep, ssh=ssh)
         self.deep = deep
+        if self.run.runbook.strangers:
+            asked = observe_strangers(self.nr, self.cluster, self.observation)
+            self.observation = replace(self.observation, strangers=asked)
         self.announce("observed")
         self.desired = _desired(self.cluster, self.run, self.content, self.observation)
         if "version" in self.run.runbook.allowed:
@@ -333,6 +341,7 @@ class _Work:
         now, cluster, observation = datetime.now(tz=timezone.utc), self.cluster, self.observation
         selection, planned = self.run.selection, self.planned
         own = self.store.own(self.content)
+        told = self.run.runbook.tells(cluster, observation) if self.run.runbook.tells else ()
         return ClusterReport(
             name=cluster.name,
             outcome=_outcome(self.run, planned, self.applied),
@@ -341,7 +350,7 @@ class _Work:
             members=member_reports(cluster, observation, changed=self.applied.changed, now=now),
             plan=self.applied.steps,
             refusals=list(planned.refusals),
-            notes=[*self.notes, *planned.notes, *road_notes(observation), *_left_out(selection)],
+            notes=[*self.notes, *planned.notes, *told, *road_notes(observation), *_left_out(selection)],
             findings=_told(cluster, self.run, [*self.found, *findings], now),
             mesh=mesh(cluster, observation) if cluster.declared else [],  # endpoints tell of no peer port
         )
