@@ -345,13 +345,15 @@ def clusters(draw: st.DrawFn) -> Live:
         )
     for number in range(30, 30 + draw(st.integers(0, max(0, min(4, 7 - len(places)))))):
         new = place(number, EMPTY)
-        if leaving and draw(st.booleans()):
+        taken = draw(st.booleans())
+        if leaving and taken:
             gone = leaving.pop()
             new = replace(new, name=gone.name) if draw(st.booleans()) else replace(new, peer_url=gone.peer_urls[0])
         places.append(new)
     assume(places)
     serving = {one.id for one in seats if one.healthy or (one.healthy is None and draw(st.booleans()))}
-    return Live(draw(st.permutations(places)), draw(st.permutations(left)), serving)
+    shuffled = draw(st.permutations(left))
+    return Live(draw(st.permutations(places)), shuffled, serving)
 
 
 def planned(live: Live) -> tuple[Stage, ...] | None:
