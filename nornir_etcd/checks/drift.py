@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nornir_etcd.checks.evidence import Check
 from nornir_etcd.checks.kinds import HOST, Kind
+from nornir_etcd.checks.membership import MEMBERS
 from nornir_etcd.checks.preflight import kubelet
 from nornir_etcd.layout import CERTIFICATE_MODE, DIRECTORY_MODE, MANIFEST_MODE, layout
 from nornir_etcd.manifest import command_flags
@@ -110,7 +111,8 @@ def _manifest(seen: Evidence, member: Member) -> Finding:
     if isinstance(text, Unknown):
         return asked.unknown(text)
     if text is None:
-        return asked.critical("there is no manifest on the host", "run deploy")
+        joins = seen.state.live is not None and seen.state.entry(member) is None
+        return asked.critical("there is no manifest on the host", MEMBERS if joins else "run deploy")
     if member.name not in seen.manifests:
         return asked.unknown("the manifest that deploy would write was not rendered")
     diffs = differing(seen.cluster, seen.observation, seen.manifests, frozenset({member.name}))

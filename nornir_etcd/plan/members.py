@@ -77,11 +77,8 @@ def plan_members(cluster: Cluster, observation: ClusterObservation) -> Plan:
     notes = [f"{cluster.name}: {note}" for note in (*found.notes, *_unasked(seats, observation))]
     if refusals:
         return Plan(refusals=tuple(dict.fromkeys(refusals)), notes=tuple(notes))
-    if narrow := [stage for stage in steps if stage.needs_acknowledgement]:
-        told = "; ".join(f"{stage.change.name}: {stage.action}: {stage.least}" for stage in narrow)
-        notes.append(
-            f"{cluster.name}: one more failure would stop it at {len(narrow)} steps, to be acknowledged: {told}"
-        )
+    if narrow := [f"{stage.change.name}: {stage.action}" for stage in steps if stage.needs_acknowledgement]:
+        notes.append(f"{cluster.name}: to be acknowledged: one more failure would stop it at {', '.join(narrow)}")
     leader = _leader(observation)
     return Plan(waves=tuple((step,) for stage in steps for step in _steps(stage, leader)), notes=tuple(notes))
 

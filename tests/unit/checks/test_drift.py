@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nornir_etcd.checks.drift import BACKUP, check
 from nornir_etcd.checks.evidence import evidence
+from nornir_etcd.checks.membership import MEMBERS
 from nornir_etcd.manifest import render
 from nornir_etcd.observation import FileState, Manifests, Surroundings, Unknown
 from tests.unit.builders import NOW, TEMPLATE, World, authority, deployed, differ, make_cluster
@@ -63,6 +64,16 @@ def test_every_byte_that_deploy_would_change_is_drift(old: str, new: str, told: 
     edit(world, 1, old, new)
     assert findings(world)["manifest.drift", "master-1"].message.endswith(told)
     assert [step.host for step in world.plan().steps] == ["master-1"], "deploy would change it"
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_host_without_a_manifest_is_told_which_runbook_writes_it(*, listed: bool) -> None:
+    world = deployed()
+    world[3].manifest, world[3].up = None, False
+    world.unlisted = frozenset() if listed else frozenset({"master-3"})
+    one = findings(world)["manifest.drift", "master-3"]
+    assert one.severity is CRITICAL
+    assert one.remedy == ("run deploy" if listed else MEMBERS)
 
 
 def test_what_deploy_would_not_change_is_no_drift() -> None:

@@ -82,8 +82,9 @@ def test_hosts_that_are_new_join_one_after_the_other() -> None:
 def test_a_state_without_margin_is_named() -> None:
     world = grown(2, 3)
     (note,) = plan(world).notes
-    assert note.startswith(
-        "example: one more failure would stop it at 3 steps, to be acknowledged: master-2: add-learner"
+    assert note == (
+        "example: to be acknowledged: one more failure would stop it at master-2: add-learner, "
+        "master-2: promote-member, master-3: add-learner"
     )
     assert "acknowledged" in plan(world).steps[0].precondition
     assert "acknowledged" not in plan(world).steps[3].precondition
