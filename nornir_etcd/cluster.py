@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nornir_etcd.exceptions import InventoryError
@@ -130,19 +130,6 @@ class Cluster:
     def quorum(self) -> int:
         """How many members must be healthy."""
         return quorum(len(self.members))
-
-    def at_version(self, tag: str) -> Cluster:
-        """Return the same cluster with another version wanted.
-
-        Args:
-            tag: of the image, such as 3.5.16-0.
-        """
-        members = []
-        for member in self.members:
-            image = f"{member.settings.etcd_image.rpartition(':')[0]}:{tag}"
-            settings = member.settings.model_copy(update={"etcd_version": tag, "etcd_image": image})
-            members.append(replace(member, settings=settings))
-        return replace(self, members=tuple(members))
 
     def member(self, name: str) -> Member:
         """Return the member of that name.

@@ -194,6 +194,7 @@ def first_start_of(manifest: str, member: Member) -> FirstStart | None:
     return FirstStart(found, joining=state == "existing")
 
 
+@lru_cache(maxsize=256)  # one manifest is asked about again and again, and to read it takes 2 ms
 def image_of(manifest: str) -> str:
     """Return the image of the etcd container in a manifest; empty where there is none to be read."""
     try:

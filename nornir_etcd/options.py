@@ -205,8 +205,22 @@ class UpgradeOptions(Options):
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the options, as far as that is seen before the run."""
         yield from super().problems()
+        yield from self._to_problems()
         if self.pause and not terminal.is_there():
             yield "--pause: wanted a terminal to ask on, found none"
+
+    def _to_problems(self) -> Iterator[str]:
+        from nornir_etcd.settings import values  # noqa: PLC0415 - `--help` needs none of it
+        from nornir_etcd.settings.problems import Unwanted, shown  # noqa: PLC0415
+
+        if self.to is None:
+            return
+        try:
+            values.version(self.to)
+        except Unwanted as error:
+            yield f"--to: {error.against(shown(self.to))}"
+        if any(setting.partition("=")[0] == "etcd_version" for setting in self.settings or ()):
+            yield "--to: wanted the version once, found it in --set etcd_version as well; leave one of them out"
 
     @contextmanager
     def nornir(self) -> Iterator[Nornir]:

@@ -12,7 +12,7 @@ from nornir_etcd.plan.members import plan_members
 from nornir_etcd.plan.rotation import UNSAID, Rotation
 from nornir_etcd.plan.state import ClusterState, cluster_state, has_data, is_prepared
 from nornir_etcd.plan.step import CONTROLLER_ACTIONS, Plan, Step
-from nornir_etcd.plan.upgrade import plan_upgrade
+from nornir_etcd.plan.upgrade import plan_upgrade, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,7 +59,9 @@ def _plan_upgrade(desired: Desired, observation: ClusterObservation, store: Stor
     """Plan a change of version, on a cluster on which nothing else is to be done first."""
     cluster = desired.cluster
     state = cluster_state(cluster, observation)
-    if state.life != "live":
+    # A cluster of one does not answer while its change is under way.
+    under_way = len(cluster.members) == 1 and unfinished(cluster, observation, state, desired.manifests, desired.scope)
+    if state.life != "live" and not under_way:
         return Plan(
             refusals=(f"{cluster.name}: wanted a cluster that answers with a quorum, found none; mend it first",)
         )
@@ -80,7 +82,7 @@ def _plan_upgrade(desired: Desired, observation: ClusterObservation, store: Stor
         now=desired.now,
         accept_downtime=desired.accept_downtime,
     )
-    if refused or planned.refusals:
+    if planned.refusals or (refused and planned.waves):
         return Plan(refusals=(*refused, *planned.refusals), notes=planned.notes)
     return Plan(waves=planned.waves, notes=planned.notes)
 

@@ -9,7 +9,7 @@ from nornir.core.task import Result
 from nornir_jinja2.plugins.tasks import template_string
 
 from nornir_etcd.layout import MANIFEST_MODE, layout
-from nornir_etcd.manifest import context, environment, manifest_diff, require_safeguards
+from nornir_etcd.manifest import context, environment, image_of, manifest_diff, require_safeguards
 from nornir_etcd.plan.state import kept_first_start
 from nornir_etcd.remote.items import MakeDirectory, WriteFile
 from nornir_etcd.remote.push import push
@@ -68,12 +68,15 @@ def write_manifest(
     )
     text: str = rendered[0].result
     require_safeguards(text, member, trusted)
-    present = host.texts.get(paths.manifest)
+    texts = host.texts
+    present = texts.get(paths.manifest)
     diff = manifest_diff(present, text, paths.manifest)
     if diff and not task.is_dry_run(dry_run):
+        # One with the image that is wanted was written on the way there: the one before it is the way back.
+        former = texts.get(paths.former) if image_of(present or "") == image_of(text) else present
         items: list[Item] = [
             MakeDirectory(paths.manifests, 0o700),
-            *([WriteFile(paths.former, present.encode(), MANIFEST_MODE)] if keep_former and present else []),
+            *([WriteFile(paths.former, former.encode(), MANIFEST_MODE)] if keep_former and former else []),
             WriteFile(paths.manifest, text.encode(), MANIFEST_MODE, staging=paths.staging),
         ]
         push(task.host, task.nornir.config, items, deadline=PUSH_DEADLINE)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nornir_etcd.plan.step import Action, Plan, Step
 
 UPGRADES = ("upgrade-member", "finish-upgrade")
-STARTS = ("start-member", "await-member", "await-restart", "replace-manifest", *UPGRADES)
+STARTS = ("start-member", "await-member", "await-restart", "replace-manifest", *UPGRADES, "roll-back-member")
 
 ON_CONTROLLER: Mapping[Action, Callable[[Desired], None]] = {
     "make-ca": lambda desired: make_ca(desired.cluster),
@@ -97,25 +97,26 @@ def apply(  # noqa: PLR0913, PLR0917 - a plan, and what is known of its cluster
         observation: the one that the plan was made from.
         announce: told of every boundary.
         lost: says why a lock of this run is held no more; empty while all are.
-        pause: asked before a member is stopped, the first one excepted; where it says no, nothing more is begun.
+        pause: asked before the next member is worked on, the first one excepted; where it says no, nothing more is
+            begun.
     """
     applied = Applied(images=present(desired.cluster, observation))
-    stopped_one = False
+    worked_on: set[str] = set()
     for wave in plan.waves:
         if applied.failed or applied.stopped:
             _not_begun(applied, wave, announce, status=StepStatus.SKIPPED)
             continue
+        hosts = {step.host for step in wave if _touches(step)}
+        if pause is not None and worked_on and hosts - worked_on and not pause(_question(desired, plan, wave)):
+            applied.stopped = True
+            _not_begun(applied, wave, announce, status=StepStatus.SKIPPED)
+            continue
+        worked_on |= hosts
         announce("wave-started")
         if error := _hindered(desired, wave, applied, lost()):
             _not_begun(applied, wave, announce, status=StepStatus.FAILED, error=error)
             continue
-        disruptive = any(step.disruptive for step in wave)
-        if disruptive and pause is not None and stopped_one and not pause(_question(desired, wave)):
-            applied.stopped = True
-            _not_begun(applied, wave, announce, status=StepStatus.SKIPPED)
-            continue
-        stopped_one = stopped_one or disruptive
-        if disruptive:
+        if any(step.disruptive for step in wave):
             observation = observe(nr, desired.cluster)
             announce("observed")
             if refused := _refused(desired, wave, observation):
@@ -123,14 +124,28 @@ def apply(  # noqa: PLR0913, PLR0917 - a plan, and what is known of its cluster
                 continue
             if came_to_lead := _leads_by_now(desired, wave[0], observation, applied):
                 _on_hosts(nr, desired, [came_to_lead], observation, applied, announce)
-        if any(not step.host for step in wave):
-            applied.steps += [_on_controller(nr, desired, step, announce) for step in wave]
+        if applied.failed:  # the leader leads on, and is not stopped
+            _not_begun(applied, wave, announce, status=StepStatus.SKIPPED)
         else:
-            _on_hosts(nr, desired, wave, observation, applied, announce)
+            _carry_out(nr, desired, wave, observation, applied, announce)
             if applied.failed and wave[0].action in UPGRADES and not lost():
                 _roll_back(nr, desired, wave[0], applied, announce)
         announce("wave-finished")
     return applied
+
+
+def _carry_out(  # noqa: PLR0913, PLR0917 - a wave, and what is known of its cluster
+    nr: Nornir,
+    desired: Desired,
+    wave: Sequence[Step],
+    observation: ClusterObservation,
+    applied: Applied,
+    announce: Announcer,
+) -> None:
+    if any(not step.host for step in wave):
+        applied.steps += [_on_controller(nr, desired, step, announce) for step in wave]
+    else:
+        _on_hosts(nr, desired, wave, observation, applied, announce)
 
 
 def _hindered(desired: Desired, wave: Sequence[Step], applied: Applied, lost: str) -> str:
@@ -150,9 +165,16 @@ def _leads_by_now(desired: Desired, step: Step, observation: ClusterObservation,
     return move_leader_first(desired.cluster.member(step.host), others)
 
 
-def _question(desired: Desired, wave: Sequence[Step]) -> str:
-    step = wave[0]
-    return f"{desired.cluster.name}: next {step.host}: {step.reason}; {step.margin}"
+def _touches(step: Step) -> bool:
+    """Whether the step is one of those that make up the change of a member: to hand leadership over belongs to it."""
+    return step.disruptive or step.action in (*UPGRADES, "move-leader")
+
+
+def _question(desired: Desired, plan: Plan, wave: Sequence[Step]) -> str:
+    """Return what comes next, of which the leader's hand-over is only the beginning."""
+    first = wave[0]
+    step = next((one for one in plan.steps if one.host == first.host and one.disruptive), first)
+    return f"{desired.cluster.name}: next {step.host}: {step.reason}" + (f"; {step.margin}" if step.margin else "")
 
 
 def _roll_back(nr: Nornir, desired: Desired, failed: Step, applied: Applied, announce: Announcer) -> None:

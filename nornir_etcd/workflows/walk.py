@@ -21,7 +21,7 @@ from nornir_etcd.checks.evidence import Evidence, evidence
 from nornir_etcd.checks.preflight import upgrade
 from nornir_etcd.checks.selection import EVERYTHING, Selection
 from nornir_etcd.events import Announcer
-from nornir_etcd.exceptions import LocksRefused, NornirEtcdError, PkiError
+from nornir_etcd.exceptions import InventoryError, LocksRefused, NornirEtcdError, PkiError
 from nornir_etcd.layout import layout
 from nornir_etcd.locks import ClusterLocks, cluster_locks
 from nornir_etcd.manifest import render
@@ -33,14 +33,13 @@ from nornir_etcd.plan.rotation import Rotation
 from nornir_etcd.plan.stages import shown
 from nornir_etcd.plan.state import cluster_state, kept_first_start, known_status
 from nornir_etcd.plan.step import ISSUING_ACTIONS, Plan
-from nornir_etcd.plan.upgrade import judge, unfinished
+from nornir_etcd.plan.upgrade import judge, tag_of, unfinished
 from nornir_etcd.report.authority import authority_report
 from nornir_etcd.report.members import controller_certificates, member_reports, road_notes
 from nornir_etcd.report.mesh import mesh
 from nornir_etcd.report.model import ClusterReport, Finding, Outcome, Report
 from nornir_etcd.strangers import observe_strangers
 from nornir_etcd.tasks.certificates import check_signing, store_of
-from nornir_etcd.versions import parse
 from nornir_etcd.workflows.apply import Applied, apply, step_report
 from nornir_etcd.workflows.inventory import check_selection, clusters_in, named_ca, whole_inventory
 from nornir_etcd.workspace import manifest_template
@@ -98,6 +97,7 @@ class _Run:
     ssh: bool
     renewal: Renewal
     rotation: Rotation
+    overrides: Mapping[str, str]
     pause: Pause | None = None
 
     def announcer(self, cluster: Cluster) -> Announcer:
@@ -157,6 +157,7 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         ssh=ssh,
         renewal=renewal,
         rotation=rotation or Rotation(),
+        overrides=overrides or {},
         pause=pause,
     )
     announce = Announcer(events, runbook.name)
@@ -255,6 +256,7 @@ class _Work:
         self.planned, self.found = Plan(), list[Finding]()
         self.applied = Applied()
         self.notes: tuple[str, ...] = ()
+        self.astray: tuple[str, ...] = ()  # why the next stage of the way cannot be wanted
 
     def look(self, *, deep: bool, surroundings: bool = True) -> None:
         """Observe, and read what the controller's folder holds by now."""
@@ -274,14 +276,19 @@ class _Work:
         """Want the next release of the way only, where that goes over several minors: each stage is an upgrade."""
         way = judge(self.cluster, self.observation, self.desired.manifests).stages
         if len(way) > 2:  # noqa: PLR2004 - the first and the last
-            tag = self.cluster.members[0].settings.etcd_version
-            self.cluster = self.cluster.at_version(tag.replace(str(parse(tag)), str(way[1]), 1))
+            tag = tag_of(self.cluster, self.observation, way[1])
+            try:
+                # What else hangs on the version, as an image's name may, is another one at that stage.
+                (self.cluster,), _ = clusters_in(self.nr.inventory, {**self.run.overrides, "etcd_version": tag})
+            except InventoryError as error:
+                self.astray = tuple(f"{self.cluster.name}: on the way at {tag}: {one}" for one in error.problems)
+                return
             self.desired = _desired(self.cluster, self.run, self.content, self.observation)
             self.notes = (f"stage 1 of {len(way) - 1}: {shown(way)}; run the same command again for the next one",)
 
     def decide(self) -> None:
         """Plan."""
-        planned = plan(self.desired, self.observation, self.content)
+        planned = Plan(refusals=self.astray) if self.astray else plan(self.desired, self.observation, self.content)
         self.planned, self.found = _preflight(self.desired, self.observation, planned)
         self.announce("planned", status="refused" if self.planned.refusals else "")
 
@@ -441,7 +448,7 @@ def _hindered(desired: Desired, observation: ClusterObservation, seen: Evidence,
         return
     cluster = desired.cluster
     begun = unfinished(cluster, observation, seen.state, desired.manifests, desired.scope)
-    started = judge(cluster, observation, desired.manifests).started
+    started = judge(cluster, observation, desired.manifests, begun).started
     yield from upgrade.check(seen, begun, started=started)
 
 

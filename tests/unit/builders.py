@@ -1,7 +1,9 @@
 """A cluster in memory for tests of what decides: it is observed as hosts are, and steps change it as they would.
 
 It knows of etcd what the plans hang on: a member without its guard does not start, a guard becomes data with the IDs of
-the bootstrap, and nobody answers a linearizable read without a quorum of members that run.
+the bootstrap, and nobody answers a linearizable read without a quorum of members that run. A member runs the release of
+the image that its manifest had when it was started; the leader raises the cluster's version when all run a later minor,
+and lowers it where it is told to go down (server/etcdserver/version/monitor.go of 3.6).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nornir_etcd.apiserver import ApiServer, client_files, wanted_flags
 from nornir_etcd.cluster import Cluster, Member, load_clusters, quorum
 from nornir_etcd.layout import CA, CERTIFICATE, CERTIFICATE_MODE, KEY, KEY_MODE, layout
-from nornir_etcd.manifest import render
+from nornir_etcd.manifest import image_of, render
 from nornir_etcd.observation import (
     Alarm,
     ApiServerState,
@@ -47,11 +49,13 @@ from nornir_etcd.pki.leaf import LeafRequest, apiserver_request, issue
 from nornir_etcd.pki.trust import CLUSTER, Trust
 from nornir_etcd.plan.certs import AS_DUE, Renewal, controller_request, leaf_request
 from nornir_etcd.plan.identity import bootstrap_ids, hexadecimal
+from nornir_etcd.plan.manifest import release
 from nornir_etcd.plan.planner import Desired, Difference, plan
 from nornir_etcd.plan.rotation import UNSAID, Rotation
 from nornir_etcd.plan.step import AUTHORITY_ACTIONS
 from nornir_etcd.settings import HostVariables
 from nornir_etcd.signers.local import Pair, StoreContent
+from nornir_etcd.versions import DOWNGRADES, Version
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -65,6 +69,9 @@ ABSENT, EMPTY, GUARD = DataDirectory("absent"), DataDirectory("empty"), DataDire
 SILENT = Unknown("the port refuses connections")
 HASH = HashKv(0x5EED, 7, 3)
 DEPLOY: frozenset[Difference] = frozenset({"certificates", "manifests"})
+UPGRADE: frozenset[Difference] = frozenset({"manifests", "version"})
+OF_THE_CLUSTER = ("save-snapshot", "enable-downgrade")
+"""Steps that change no host: any member that answers will do, whatever is selected."""
 
 
 @cache
@@ -137,6 +144,9 @@ class Node:
     published: bool = False  # its entry in the member list has client URLs
     restarts: int = 0
     version: str = "3.5.16"
+    image: str = ""  # of the container; empty: the one that the inventory wants
+    former: str | None = None  # the manifest that an upgrade has replaced
+    former_age: float = 86400.0  # seconds
     files: dict[str, FileState] = field(default_factory=dict)  # instead of what follows from the above
     hash: Maybe[HashKv] = HASH
     apiserver: Maybe[ApiServerState | None] = None
@@ -173,6 +183,8 @@ class Node:
         if self.manifest is not None:
             states[paths.manifests] = FileState("directory", 0o700, "0:0")
             states[paths.manifest] = FileState("file", 0o600, "0:0", mtime=NOW.timestamp() - self.manifest_age)
+        if self.former is not None:
+            states[paths.former] = FileState("file", 0o600, "0:0", mtime=NOW.timestamp() - self.former_age)
         if not isinstance(self.data, Unknown) and self.data.state != "absent":
             states[paths.data] = FileState("directory", 0o700, "0:0")
         return states | self.files
@@ -186,6 +198,7 @@ class Node:
             f"{paths.etcd}/{CERTIFICATE}": certificate,
             f"{paths.etcd}/{CA}": self.placed[1] if self.placed else None,
             paths.manifest: self.manifest.encode() if self.manifest is not None else None,
+            paths.former: self.former.encode() if self.former is not None else None,
         }
         return {path: content.decode() for path, content in found.items() if content is not None}
 
@@ -212,7 +225,7 @@ class Node:
         if self.manifest is None:
             return ()
         state = "CONTAINER_RUNNING" if self.up else "CONTAINER_EXITED"
-        image = f"sha256:{self.member.settings.etcd_image}"
+        image = f"sha256:{self.image or self.member.settings.etcd_image}"
         made = NOW.timestamp() - self.container_age
         return (Container(f"{self.name}-{self.restarts}", state, f"etcd-{self.name}", 0, image, int(made * 1e9)),)
 
@@ -251,7 +264,10 @@ class World:
     def __init__(self, size: int = 3, store: StoreContent | None = None, **data: Any) -> None:
         self.cluster = make_cluster(size, **data)
         self.store = store or empty_store()
-        self.nodes = {member.name: Node(member) for member in self.cluster.members}
+        self.nodes = {
+            member.name: Node(member, version=str(release(member.settings.etcd_version)))
+            for member in self.cluster.members
+        }
         self.wanted = dict(manifests(size, **data))
         self.entries: dict[str, MemberInfo] = {}  # of the live list: in place of what the inventory has, by name
         self.unlisted: frozenset[str] = frozenset()  # not in the live list
@@ -260,6 +276,11 @@ class World:
         self.leads = "master-2"  # where it runs
         self.seen: ClusterObservation | None = None  # what the controller sees, in place of what is there
         self.done: list[Step] = []
+        self.speaks = self.least  # the minor whose protocol the members speak
+        self.downgrade: Version | None = None  # what etcd was told to go down to
+        self.auth: Maybe[bool] = False
+        self.snapshots: tuple[datetime, ...] = ()  # that the controller holds
+        self.broken: set[tuple[str, str]] = set()  # hosts on which an image does not come up
 
     def __getitem__(self, number: int) -> Node:
         return self.nodes[f"master-{number}"]
@@ -291,6 +312,19 @@ class World:
             return ""
         return self.leads if self.leads in self.running else min(self.running)
 
+    @property
+    def least(self) -> tuple[int, int]:
+        """The least minor that a member runs, or ran when it last did."""
+        return min(version.line for node in self.nodes.values() if (version := release(node.version)))
+
+    def want(self, **data: Any) -> None:
+        """Change the inventory: what is wanted of the same hosts from now on."""
+        size = len(self.nodes)
+        self.cluster, self.wanted = make_cluster(size, **data), dict(manifests(size, **data))
+        for node in self.nodes.values():
+            node.image = node.image or node.member.settings.etcd_image
+            node.member = self.cluster.member(node.name)
+
     def entry(self, node: Node) -> MemberInfo:
         """Return the member's entry in the member list."""
         _, ids = bootstrap_ids(self.cluster)
@@ -320,13 +354,17 @@ class World:
     ) -> Plan:
         """Return the plan, held to what holds for every plan."""
         scoped = self.names if scope is None else frozenset(scope)
-        desired = Desired(self.cluster, self.wanted, scoped, allowed, NOW, accept_downtime, renewal, rotation)
+        desired = Desired(
+            self.cluster, self.wanted, scoped, allowed, NOW, accept_downtime, renewal, rotation, self.snapshots
+        )
         planned = plan(desired, self.seen or self.observe(), self.store)
         assert not (planned.refusals and planned.steps)
         assert all("\n" not in reason for reason in planned.refusals)
         assert all(wave for wave in planned.waves)
         assert len({step.id for step in planned.steps}) == len(planned.steps)
-        assert {step.host for step in planned.steps} <= scoped | {""}
+        assert {step.host for step in planned.steps if step.action not in OF_THE_CLUSTER} <= scoped | {""}
+        assert len(set(planned.refusals)) == len(planned.refusals)
+        assert len(set(planned.notes)) == len(planned.notes)
         return planned
 
     def refusals(self, scope: Collection[str] | None = None, *, accept_downtime: bool = False) -> str:
@@ -341,7 +379,7 @@ class World:
             for step in wave:
                 self.carry_out_step(step)
             for step in wave:
-                if step.action in {"start-member", "await-member", "await-restart", "replace-manifest"}:
+                if step.action in STARTING:
                     assert self.nodes[step.host].up, step
                     assert self.has_quorum, f"{step.id}: nobody answers a linearizable read"
                     self.nodes[step.host].published = True
@@ -359,6 +397,11 @@ class World:
         elif step.action == "issue-certificate":
             leaf = pair(self.signer, leaf_request(self.nodes[step.host].member))
             self.store = replace(self.store, leaves=self.store.leaves | {step.host: leaf})
+        elif step.action == "save-snapshot":
+            assert self.has_quorum
+            self.snapshots += (NOW,)
+        elif step.action == "enable-downgrade":
+            self._enable_downgrade(self.nodes[step.host])
         else:
             self._on_host(self.nodes[step.host], step)
 
@@ -386,6 +429,51 @@ class World:
             for member in self.cluster.members
         }
 
+    def settle(self, *, seconds: float = 30.0) -> None:
+        """Let time pass, in which kubelets act on the manifests that lie on their hosts."""
+        for node in self.nodes.values():
+            self.pass_by(node, seconds)
+            if node.manifest is not None and (not node.up or node.late < 0):
+                node.late = 0.0
+                self.start(node)
+
+    @staticmethod
+    def pass_by(node: Node, seconds: float) -> None:
+        """Let time pass on a host."""
+        node.manifest_age += seconds
+        node.former_age += seconds
+
+    def write(self, node: Node) -> None:
+        """Write the wanted manifest as an upgrade does, and be ended: the kubelet has yet to act on it."""
+        self.keep_former(node)
+        node.manifest, node.manifest_age, node.late = self.wanted[node.name], 0.0, -5.0
+
+    def crash(self, node: Node) -> None:
+        """Let the kubelet act on the manifest that was written, with a container that does not answer yet, or ever."""
+        assert node.manifest is not None
+        node.image, node.late, node.up, node.restarts = image_of(node.manifest), 0.0, False, node.restarts + 1
+
+    def _enable_downgrade(self, node: Node) -> None:
+        """Let etcd go down a minor, as its server would: once, by one minor, and with a quorum."""
+        assert self.has_quorum
+        assert node.up
+        assert self.downgrade is None, "etcd refuses a second one"
+        wanted = release(node.member.settings.etcd_version)
+        assert wanted is not None
+        assert self.speaks == (wanted.major, wanted.minor + 1)
+        assert self.least in DOWNGRADES
+        self.downgrade, self.speaks = Version(*wanted.line, 0), wanted.line
+
+    def _agree(self) -> None:
+        """Let the leader raise the cluster's version, or end a downgrade, when all members are there."""
+        if len(self.running) < len(self.nodes):
+            return
+        lines = {version.line for node in self.nodes.values() if (version := release(node.version))}
+        if self.downgrade is not None and lines == {self.downgrade.line}:
+            self.downgrade = None
+        if self.downgrade is None:
+            self.speaks = max(self.speaks, min(lines))
+
     def _on_host(self, node: Node, step: Step) -> None:
         if step.action == "pull-image":
             assert not isinstance(node.images, Unknown)
@@ -404,13 +492,26 @@ class World:
                 assert node.data in {ABSENT, EMPTY}, "only an absent or empty directory is prepared"
                 node.data = GUARD
         else:
-            if step.action not in {"await-member", "await-restart"}:
-                assert step.diff
-                node.manifest, node.manifest_age, node.late = self.wanted[node.name], 0.0, 0.0
-                node.restarts += 1
-            if step.action == "await-restart":
-                node.late, node.restarts = 0.0, node.restarts + 1
-            self.start(node)
+            self._restart(node, step)
+
+    def _restart(self, node: Node, step: Step) -> None:
+        if step.action in {"start-member", "replace-manifest", "upgrade-member", "roll-back-member"}:
+            assert step.diff
+            if step.action == "upgrade-member":
+                self.keep_former(node)
+            node.manifest = node.former if step.action == "roll-back-member" else self.wanted[node.name]
+            node.manifest_age, node.late = 0.0, 0.0
+            node.restarts += 1
+        elif step.action in {"await-restart", "finish-upgrade"}:
+            node.late, node.restarts = 0.0, node.restarts + 1
+        self.start(node)
+
+    def keep_former(self, node: Node) -> None:
+        """Keep the manifest that an upgrade replaces; one with the image that is wanted is none to go back to."""
+        assert node.manifest is not None
+        if image_of(node.manifest) != image_of(self.wanted[node.name]):
+            node.former = node.manifest
+        node.former_age = 0.0
 
     def _on_apiserver(self, node: Node, step: Step) -> None:
         if step.action == "replace-apiserver":
@@ -425,10 +526,24 @@ class World:
         assert node.data.state in {"guard", "member"}, f"{node.name}: the kubelet does not start it"
         assert node.placed is not None
         assert node.images
+        assert image_of(node.manifest) in node.images, "the kubelet would have to pull it"
         if node.data.state == "guard":
             node.data = node.bootstrapped(self.cluster)
-        node.up = True
         node.trusts = node.placed[1]
+        node.image = image_of(node.manifest)
+        node.up = (node.name, node.image) not in self.broken
+        if node.up:
+            self._run(node)
+
+    def _run(self, node: Node) -> None:
+        """Let a member run the release of its image, beside the others."""
+        version = release(node.image.rpartition(":")[2])
+        assert version is not None
+        assert version.line >= self.speaks, f"{node.name}: {version} does not start on what the cluster speaks"
+        node.version = str(version)
+        lines = {found.line for name in self.running if (found := release(self.nodes[name].version))}
+        assert max(lines) <= (min(lines)[0], min(lines)[1] + 1), f"{lines} side by side"
+        self._agree()
 
     def _host(self, node: Node) -> HostObservation:
         if node.error is not None:
@@ -462,6 +577,10 @@ class World:
         node_id = self.entry(node).id
         leader = self.entry(self.nodes[self.leader]).id if self.leader else 0
         status = MemberStatus(cluster_id, node_id, node.version, 20480, 16384, leader, 2, 9, 9, False, (), revision=7)
+        version = release(node.version)
+        if version is not None and version.line >= DOWNGRADES[0]:
+            spoken = "{}.{}.0".format(*self.speaks)
+            status = replace(status, storage_version=spoken, downgrade=str(self.downgrade or ""))
         served = (node.placed[0].certificate if node.placed else None) or SILENT
         no_quorum = Unknown("context deadline exceeded")
         return EndpointObservation(
@@ -475,6 +594,8 @@ class World:
             read_seconds=0.004 if self.has_quorum else no_quorum,
             hash=node.hash,
             metrics=self._metrics(node),
+            cluster_version="{}.{}.0".format(*self.speaks) if self.has_quorum else no_quorum,
+            auth=self.auth if self.has_quorum else no_quorum,
             probes=Probes({"/livez": 200} | dict.fromkeys(("/readyz", "/health"), 200 if self.has_quorum else 503)),
         )
 
@@ -489,6 +610,18 @@ class World:
             started_at=NOW.timestamp() - 10 * 86400,
             quota=node.member.settings.etcd_quota_backend_bytes,
         )
+
+
+STARTING = (
+    "start-member",
+    "await-member",
+    "await-restart",
+    "replace-manifest",
+    "upgrade-member",
+    "finish-upgrade",
+    "roll-back-member",
+)
+"""Steps that end when their member answers."""
 
 
 def deployed(size: int = 3, **data: Any) -> World:

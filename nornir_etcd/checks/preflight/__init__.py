@@ -72,7 +72,7 @@ def concern(desired: Desired, plan: Plan) -> Concern:
     """Return what the plan does to hosts; where it is refused, what it might have done."""
     if plan.refusals:
         return Concern(desired.scope, desired.scope if "manifests" in desired.allowed else frozenset())
-    nothing = (*CONTROLLER_ACTIONS, "move-leader", "remove-member")
+    nothing = (*CONTROLLER_ACTIONS, "move-leader", "save-snapshot", "enable-downgrade", "remove-member")
     files = ("place-files", "place-apiserver-files", "replace-apiserver")
     written = frozenset(step.host for step in plan.steps if step.action not in nothing)
     started = frozenset(step.host for step in plan.steps if step.action not in (*nothing, *files))

@@ -6,9 +6,11 @@ Etcd's own guides want a healthy cluster before and after every member (https://
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nornir_etcd.checks import alarms, consensus, data, membership
+from nornir_etcd.observation import EndpointObservation
 from nornir_etcd.report.model import Severity
 
 if TYPE_CHECKING:
@@ -34,13 +36,22 @@ def check(seen: Evidence, unfinished: Collection[str], *, started: bool) -> Iter
         unfinished: members whose upgrade was begun before and not ended.
         started: some members run the wanted release already.
     """
-    for subject in (membership, consensus, alarms, data):
-        for finding in subject.check(seen):
+    if {member.name for member in seen.cluster.members} <= set(unfinished):
+        return  # as of a cluster of one: nobody else tells of the whole
+    others = _without(seen, unfinished)
+    for findings in (membership.check(seen), consensus.check(others), alarms.check(seen), data.check(seen)):
+        for finding in findings:
             if finding.code not in WANTED or finding.severity is Severity.OK:
                 continue
             follows = finding.code in OF_THE_WHOLE and finding.severity is not Severity.CRITICAL
             if finding.subject not in unfinished and not (follows and (unfinished or started)):
                 yield finding
+
+
+def _without(seen: Evidence, unfinished: Collection[str]) -> Evidence:
+    """Return the evidence without what some members say: one that has just started knows no leader yet."""
+    endpoints = seen.observation.endpoints | dict.fromkeys(unfinished, EndpointObservation())
+    return replace(seen, observation=replace(seen.observation, endpoints=endpoints))
 
 
 def refusals(findings: Collection[Finding]) -> tuple[str, ...]:
