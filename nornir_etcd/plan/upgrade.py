@@ -392,11 +392,14 @@ def _at_rest(cluster: Cluster, observation: ClusterObservation, state: ClusterSt
         for status in [known_status(observation.endpoints[member.name])]
     ]
     done = f"nothing to do for {wanted} on the selected hosts: {', '.join(others)}"
-    notes: tuple[str, ...] = (done if others else f"every member runs {wanted} already",)
     statuses = [status for one in observation.endpoints.values() if (status := known_status(one)) is not None]
-    for asked in sorted({status.downgrade for status in statuses} - {""}):
-        notes += (f"etcd is told to go down to {asked}; if that is given up, cancel it: etcdctl downgrade cancel",)
-    return notes
+    return (
+        done if others else f"every member runs {wanted} already",
+        *(
+            f"etcd is told to go down to {asked}; if that is given up, cancel it: etcdctl downgrade cancel"
+            for asked in sorted({status.downgrade for status in statuses} - {""})
+        ),
+    )
 
 
 def _notes(verdict: Verdict) -> tuple[str, ...]:

@@ -438,7 +438,7 @@ def _preflight(desired: Desired, observation: ClusterObservation, planned: Plan)
     refusals = (*preflight.refusals(found), *upgrade.refusals(hindered))
     found += hindered
     if refusals := (*refusals, *_unsigned(desired, planned), *_full(desired, observation, planned)):
-        return Plan(refusals=(*planned.refusals, *refusals)), found
+        return Plan(refusals=(*planned.refusals, *refusals), notes=planned.notes), found
     return planned, found
 
 

@@ -153,6 +153,26 @@ def test_a_bad_option_is_told_in_one_line(workspace: Path, argv: tuple[str, ...]
 
 
 @pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("--to", "nonsense"), "--to: wanted a version such as 3.5.16-0, found 'nonsense'"),
+        (("--pause",), "--pause: wanted a terminal to ask on, found none"),
+    ],
+)
+def test_an_upgrade_that_cannot_be_meant_is_told_in_one_line(workspace: Path, argv: tuple[str, ...], said: str) -> None:
+    assert faults(run(PROGRAM, "upgrade", *argv, cwd=workspace)) == [said]
+
+
+def test_the_help_of_upgrade_names_what_it_alone_has(tmp_path: Path) -> None:
+    told = run(PROGRAM, "upgrade", "--help", cwd=tmp_path)
+    words = " ".join(told.out.split())
+    assert (told.code, told.err) == (0, "")
+    assert "Change the version of etcd, one member at a time, with a snapshot before and a way back." in words
+    assert "--to VERSION The version wanted, as an image's tag; else etcd_version." in words
+    assert "--pause Ask between members whether to go on." in words
+
+
+@pytest.mark.parametrize(
     ("argv", "words"),
     [
         (("--set", "etcd_vesion=3.5.16-0"), ("etcd_vesion", "etcd_version")),

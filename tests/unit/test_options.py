@@ -8,8 +8,9 @@ import pytest
 from nornir.core import Nornir
 from nornir.core.inventory import Defaults, Group, Groups, Host, Hosts, Inventory, ParentGroups
 
+from nornir_etcd import terminal
 from nornir_etcd.exceptions import InventoryError
-from nornir_etcd.options import Options, VerifyOptions
+from nornir_etcd.options import Options, UpgradeOptions, VerifyOptions
 
 
 @pytest.fixture
@@ -100,9 +101,26 @@ def test_verify_hands_its_selection_on(nr: Nornir) -> None:
         (VerifyOptions(endpoints="10.0.0.1", cacert=Path("ca"), key=Path("k")), ["--endpoints: wanted --cert and"]),
         (VerifyOptions(cacert=Path("ca"), key=Path("k")), ["--cacert: wanted --endp", "--key: wanted --endp"]),
         (Options(exit_style="icinga"), ["--exit-style: wanted default or nagios, found 'icinga'"]),
+        (UpgradeOptions(), []),
+        (UpgradeOptions(to="3.5.33-0"), []),
+        (UpgradeOptions(to="v3.6.14"), []),
+        (UpgradeOptions(to="nonsense"), ["--to: wanted a version such as 3.5.16-0, found 'nonsense'"]),
+        (UpgradeOptions(to=""), ["--to: wanted a version such as 3.5.16-0, found ''"]),
+        (UpgradeOptions(to="2.3.8"), ["--to: wanted a version of etcd 3.4, 3.5, 3.6, 3.7, found '2.3.8'"]),
+        (UpgradeOptions(to="3.5.33-0", settings=["etcd_version=3.5.33-0"]), ["--to: wanted the version once, found"]),
+        (UpgradeOptions(pause=True), ["--pause: wanted a terminal to ask on, found none"]),
+        (UpgradeOptions(to="x", pause=True), ["--to: wanted a version", "--pause: wanted a terminal"]),
     ],
 )
-def test_what_is_wrong_with_the_options_is_told_before_the_run(said: Options, problems: list[str]) -> None:
+def test_what_is_wrong_with_the_options_is_told_before_the_run(
+    monkeypatch: pytest.MonkeyPatch, said: Options, problems: list[str]
+) -> None:
+    monkeypatch.setenv("CI", "true")  # where nobody is asked
     found = list(said.problems())
     assert len(found) == len(problems)
     assert all(one.startswith(start) for one, start in zip(found, problems, strict=True))
+
+
+def test_upgrade_hands_on_what_is_wanted_and_who_is_asked(nr: Nornir) -> None:
+    assert UpgradeOptions(to="3.5.33-0").arguments(nr) == Options().arguments(nr) | {"to": "3.5.33-0", "pause": None}
+    assert UpgradeOptions(pause=True).arguments(nr)["pause"] is terminal.confirm

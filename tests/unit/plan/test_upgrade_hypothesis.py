@@ -150,6 +150,20 @@ def test_a_member_on_which_the_target_never_comes_up_is_put_back_and_the_others_
     assert_there(world, way[0])
 
 
+@pytest.mark.parametrize("name", ["patch", "another build", "3.5 to 3.6", "3.6 to 3.5"])
+@pytest.mark.parametrize("chosen", [1, 2, 3])
+@pytest.mark.parametrize(("torn", "seconds"), [("written", 5.0), ("written", 120.0), ("replaced", 5.0)])
+def test_a_target_that_does_not_come_up_is_gone_back_from_also_after_a_kill(
+    name: str, chosen: int, torn: str, seconds: float
+) -> None:
+    world = on_the_way(3, 1, WAYS[name])
+    world.broken = {(f"master-{chosen}", world[chosen].member.settings.etcd_image)}
+    after = [step.id for step in planned(world).steps].index(f"master-{chosen}/upgrade-member")
+    assert run(world, Kill(after, torn, seconds, acts=False)) == End("killed")
+    assert run(world) == End("rolled back"), "at once: it is not refused for the member that was begun"
+    assert world.running == world.names
+
+
 @pytest.mark.parametrize(
     ("way", "other"),
     [(WAYS["patch"], "3.5.32-0"), (WAYS["another build"], "3.5.33-2"), (WAYS["3.5 to 3.6"], "3.6.13-0")],
