@@ -269,8 +269,8 @@ def _left_alone(member: Member, observation: ClusterObservation, state: ClusterS
     seen, path = observation.hosts[member.name], layout(member.settings).manifest
     if seen.error is not None:
         return f"not rolled back, since the host could not be asked: {seen.error.reason}; run the same command again"
-    if seen.texts.get(path) != wanted:
-        return f"nothing to roll back: {path} is not what was to be written there"
+    if image_of(seen.texts.get(path, "")) != image_of(wanted):
+        return f"nothing to roll back: {path} has not the image that was to be written there"
     if has_arrived(member, observation, state):
         return "not rolled back, since it answers as wanted by now; run the same command again"
     return ""

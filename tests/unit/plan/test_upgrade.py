@@ -571,7 +571,8 @@ def test_a_member_whose_manifest_was_not_written_is_left_as_it_is() -> None:
     world.want(etcd_version="3.5.34-0")
     assert world[1].former is not None
     assert (
-        back(world) == "nothing to roll back: /etc/kubernetes/manifests/etcd.yaml is not what was to be written there"
+        back(world)
+        == "nothing to roll back: /etc/kubernetes/manifests/etcd.yaml has not the image that was to be written there"
     )
 
 

@@ -169,8 +169,8 @@ def test_a_member_that_was_not_touched_is_not_put_back(ground: Ground) -> None:
     ground.world[1].former = "kind: Pod"
     applied = ground.apply()
     assert applied.steps[0].error == (
-        "master-1: push failed: found no space; nothing to roll back: /etc/kubernetes/manifests/etcd.yaml is not what "
-        "was to be written there"
+        "master-1: push failed: found no space; nothing to roll back: /etc/kubernetes/manifests/etcd.yaml has not the "
+        "image that was to be written there"
     )
     assert ground.world.running == ground.world.names
 
