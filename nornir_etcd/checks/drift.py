@@ -11,7 +11,7 @@ from nornir_etcd.checks.kinds import HOST, Kind
 from nornir_etcd.checks.membership import MEMBERS
 from nornir_etcd.checks.preflight import kubelet
 from nornir_etcd.layout import CERTIFICATE_MODE, DIRECTORY_MODE, MANIFEST_MODE, layout
-from nornir_etcd.manifest import command_flags
+from nornir_etcd.manifest import command_flags, image_of
 from nornir_etcd.observation import Unknown
 from nornir_etcd.plan.manifest import differing
 
@@ -154,6 +154,7 @@ def _counted(diff: str) -> str:
 def _flags(seen: Evidence) -> Finding:
     asked = Check("flags.unequal", seen.cluster.name)
     found: dict[str, dict[str, str]] = {}
+    images: set[str] = set()
     doubtful: dict[str, str] = {}
     for member in seen.cluster.members:
         text = _text(seen, member)
@@ -164,23 +165,29 @@ def _flags(seen: Evidence) -> Finding:
                 doubtful[member.name] = text.reason
             else:
                 found[member.name] = _shared(command_flags(text))
+                images.add(image_of(text))
         except ValueError as error:
             doubtful[member.name] = f"{layout(member.settings).manifest}: {error}"
     unequal = _unequal(found)
     if unequal:
         told = "; ".join(f"{name}: {values}" for name, values in unequal.items())
         return asked.warning(
-            f"flags that all members must share differ: {told}",
-            "set them once, in the members' group, and run deploy"
-            if seen.cluster.managed
-            else "make them the same in the members' manifests, one member at a time",
-            **unequal,
+            f"flags that all members must share differ: {told}", _equalise(seen, mixed=len(images) > 1), **unequal
         )
     if doubtful:
         return asked.unknown(
             f"the flags of {', '.join(doubtful)} are not known: {'; '.join(dict.fromkeys(doubtful.values()))}"
         )
     return asked.ok("the flags that all members must share are the same on all")
+
+
+def _equalise(seen: Evidence, *, mixed: bool) -> str:
+    """Return what makes flags equal; `mixed`: members have different images, whose releases know different flags."""
+    if not seen.cluster.managed:
+        return "make them the same in the members' manifests, one member at a time"
+    if mixed:
+        return "bring all members to one image first (runbook upgrade); flags come and go with releases"
+    return "set them once, in the members' group, and run deploy"
 
 
 def _shared(flags: Mapping[str, str]) -> dict[str, str]:

@@ -128,6 +128,7 @@ def test_flags_that_all_members_share_are_compared(old: str, new: str, told: str
     one = findings(world)["flags.unequal", "example"]
     assert one.severity is WARNING
     assert told in one.message
+    assert one.remedy == "set them once, in the members' group, and run deploy"
 
 
 def test_a_default_that_is_written_out_is_no_other_flag() -> None:
@@ -154,6 +155,7 @@ def test_a_corruption_check_is_the_same_by_its_old_name_and_by_its_new_one() -> 
     edit(world, 2, "CompactHashCheck=true", "CompactHashCheck=false")
     one = findings(world)["flags.unequal", "example"]
     assert one.evidence == {"CompactHashCheck": "true on master-1, master-3, false on master-2"}
+    assert "runbook upgrade" in one.remedy, "deploy changes no version"
 
 
 @pytest.mark.parametrize("text", ["", "kind: Pod\n", "{", "kind: ConfigMap\nspec: {}\n"])
