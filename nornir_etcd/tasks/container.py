@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from nornir.core.task import Result
 
-from nornir_etcd.exceptions import NornirEtcdError, StepFailed
+from nornir_etcd.exceptions import CommandFailed, NornirEtcdError, StepFailed
+from nornir_etcd.layout import layout
 from nornir_etcd.observation import Unknown
 from nornir_etcd.observe import etcd_client, observe_host
 from nornir_etcd.remote.exec import run_script
@@ -61,7 +62,11 @@ def pull_image(task: Task, cluster: Cluster, *, dry_run: bool | None = None) -> 
         used = runtime(settings.container_runtime)
         purpose = f"pull of {settings.etcd_image}"
         script = used.pull(settings.etcd_image)
-        done = run_script(task.host, task.nornir.config, script, deadline=PULL_DEADLINE, purpose=purpose)
+        try:
+            done = run_script(task.host, task.nornir.config, script, deadline=PULL_DEADLINE, purpose=purpose)
+        except CommandFailed as error:
+            error.remedy = "see that the registry has the image and that the host reaches it"
+            raise
         digests = _digests(task.host.name, settings.etcd_image, used, done.stdout.decode(errors="replace"))
     return Result(task.host, changed=True, diff=f"+ {settings.etcd_image}\n", result=digests)
 
@@ -180,6 +185,8 @@ def _refuse_crash_loop(member: Member, container: Container, crashes: int) -> No
 def container_log(task: Task, cluster: Cluster) -> Result:
     """Return the lines that tell of the log of the newest etcd container: its last, and its first where it is short.
 
+    None where it was made before the manifest was written: what that wants was never started.
+
     Args:
         task: Nornir's.
         cluster: the host's cluster.
@@ -188,8 +195,9 @@ def container_log(task: Task, cluster: Cluster) -> Result:
         RemoteError: the host could not be worked on.
     """
     member = cluster.member(task.host.name)
-    container = observe_host(task, cluster).result.container
-    if container is None:
+    host: HostObservation = observe_host(task, cluster).result
+    container, manifest = host.container, host.files.get(layout(member.settings).manifest)
+    if container is None or (manifest is not None and container.created_ns / 1e9 < manifest.mtime):
         return Result(task.host, result=[])
     script = runtime(member.settings.container_runtime).last_lines(container.id, LOG_LINES)
     done = run_script(task.host, task.nornir.config, script, deadline=LOG_DEADLINE, check=False, purpose="log of etcd")
