@@ -112,7 +112,9 @@ def _wrong(task: Task, cluster: Cluster, member: Member) -> str:
     if release(status.version) != parse(member.settings.etcd_version):
         return f"etcd {status.version}"
     path = ready_path(parse(member.settings.etcd_version))
-    answer = None if isinstance(seen.probes, Unknown) else seen.probes.answers.get(path)
+    if isinstance(seen.probes, Unknown):
+        return f"no word at {path}: {seen.probes.reason}"
+    answer = seen.probes.answers.get(path)
     return "" if answer in (None, 200) else f"{answer} at {path}"
 
 

@@ -128,8 +128,8 @@ def apply(  # noqa: PLR0913, PLR0917 - a plan, and what is known of its cluster
             _not_begun(applied, wave, announce, status=StepStatus.SKIPPED)
         else:
             _carry_out(nr, desired, wave, observation, applied, announce)
-            if applied.failed and wave[0].action in UPGRADES and not lost():
-                _roll_back(nr, desired, wave[0], applied, announce)
+            if applied.failed and wave[0].action in UPGRADES:
+                _roll_back(nr, desired, wave[0], applied, announce, lost())
         announce("wave-finished")
     return applied
 
@@ -177,16 +177,28 @@ def _question(desired: Desired, plan: Plan, wave: Sequence[Step]) -> str:
     return f"{desired.cluster.name}: next {step.host}: {step.reason}" + (f"; {step.margin}" if step.margin else "")
 
 
-def _roll_back(nr: Nornir, desired: Desired, failed: Step, applied: Applied, announce: Announcer) -> None:
+def _roll_back(  # noqa: PLR0913, PLR0917 - a failed step, and what is known of its cluster
+    nr: Nornir, desired: Desired, failed: Step, applied: Applied, announce: Announcer, lost: str
+) -> None:
     """Put a member back that did not come up; where that is not allowed, the failed step's error says why."""
+    if lost:
+        _say_more(
+            applied, f"not rolled back, since another operator may be at work: {lost}; run the same command again"
+        )
+        return
     observation = observe(nr, desired.cluster, deep=True)
     announce("observed")
     step = way_back(desired.cluster, observation, desired.manifests, failed.host)
     if isinstance(step, str):
-        last = applied.steps[-1]
-        applied.steps[-1] = last.model_copy(update={"error": f"{last.error}; {step}"})
-        return
-    _on_hosts(nr, desired, [step], observation, applied, announce)
+        _say_more(applied, step)
+    else:
+        _on_hosts(nr, desired, [step], observation, applied, announce)
+
+
+def _say_more(applied: Applied, reason: str) -> None:
+    """Add to the error of the step that failed last."""
+    last = applied.steps[-1]
+    applied.steps[-1] = last.model_copy(update={"error": f"{last.error}; {reason}"})
 
 
 def _not_begun(
