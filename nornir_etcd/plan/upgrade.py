@@ -7,7 +7,7 @@ shows by itself: a member whose manifest has the wanted image, and that does not
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from nornir_etcd.layout import layout
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from nornir_etcd.plan.gate import Verdict
     from nornir_etcd.plan.state import ClusterState
 
-FRESH = timedelta(hours=1)
-"""A snapshot that is younger serves an upgrade that begins: the same command, said again, takes no other one."""
+FRESH = timedelta(minutes=10)
+"""A snapshot that is younger serves an upgrade that begins, where no member was changed since: the same command, said
+again, takes no other one. What is written after it is what going back to it would cost."""
 OF_THIS_UPGRADE = timedelta(days=1)
 """A snapshot that is younger is taken for that of an upgrade which has begun, and so is a manifest."""
 KEPT_WITHIN = 60.0
@@ -91,9 +92,11 @@ def plan_upgrade(  # noqa: PLR0913 - all that it hangs on
         for step in mends
         if step.disruptive and (refused := _stopping(cluster, step.host, observation, state, accept=accept_downtime))
     ]
+    started = verdict.started or bool(begun)
+    young, since = (OF_THIS_UPGRADE, now - OF_THIS_UPGRADE) if started else (FRESH, _changed_last(cluster, observation))
     waves: list[tuple[Step, ...]] = [
         pulls(cluster, observation, scope),
-        _snapshot(cluster, state, snapshots, now, OF_THIS_UPGRADE if verdict.started or begun else FRESH),
+        _snapshot(cluster, state, snapshots, now=now, since=since, young=young),
         _downgrade(cluster, observation, state, verdict, begun),
         *((step,) for step in mends),
         *changes,
@@ -301,18 +304,31 @@ def _speaks(observation: ClusterObservation, former: Version) -> bool:
     return any(version is not None and version.line == former.line for version in versions)
 
 
-def _snapshot(
-    cluster: Cluster, state: ClusterState, snapshots: Collection[datetime], now: datetime, young: timedelta
+def _changed_last(cluster: Cluster, observation: ClusterObservation) -> datetime:
+    """Return when the manifest of any member was last written: what was taken before is of another upgrade."""
+    states = (observation.hosts[member.name].files.get(layout(member.settings).manifest) for member in cluster.members)
+    written = max((state.mtime for state in states if state is not None), default=0.0)
+    return datetime.fromtimestamp(written, tz=timezone.utc)
+
+
+def _snapshot(  # noqa: PLR0913 - all that it hangs on
+    cluster: Cluster,
+    state: ClusterState,
+    snapshots: Collection[datetime],
+    *,
+    now: datetime,
+    since: datetime,
+    young: timedelta,
 ) -> tuple[Step, ...]:
     host = state.leader or next((m.name for m in cluster.members if m.name in state.healthy), "")
     # One from the future, by a clock that was wrong, tells nothing.
-    if not host or any(timedelta(0) <= now - taken < young for taken in snapshots):
+    if not host or any(since <= taken <= now and now - taken < young for taken in snapshots):
         return ()
     return (
         Step(
             host=host,
             action="save-snapshot",
-            reason=f"no snapshot of {cluster.name} is younger than {young.total_seconds() / 3600:g} h",
+            reason=f"no snapshot of {cluster.name} is younger than {young.total_seconds() / 60:g} min",
             precondition="the controller has the space for it",
             proof="the stream is whole by its own SHA-256",
             undo="none needed: it is what one goes back to",

@@ -11,7 +11,7 @@ import pytest
 from nornir_etcd.layout import layout
 from nornir_etcd.observation import NOT_READ, Unknown
 from nornir_etcd.plan.step import Plan, Step
-from nornir_etcd.plan.upgrade import judge, tag_of, way_back
+from nornir_etcd.plan.upgrade import FRESH, judge, tag_of, way_back
 from nornir_etcd.signers.local import Pair
 from nornir_etcd.versions import Version
 from tests.unit.builders import NOW, UPGRADE, World, deployed, empty_store
@@ -154,9 +154,9 @@ def test_a_member_that_answers_no_read_is_no_voter_that_stays() -> None:
     ("members", "ages", "taken"),
     [
         ((), (), True),
-        ((), (HOUR - timedelta(seconds=1),), False),
-        ((), (HOUR,), True),
-        ((), (25 * HOUR, HOUR / 2), False),
+        ((), (FRESH - timedelta(seconds=1),), False),
+        ((), (FRESH,), True),
+        ((), (25 * HOUR, FRESH / 2), False),
         ((1,), (23 * HOUR,), False),
         ((1,), (24 * HOUR,), True),
         ((), (-HOUR,), True),
@@ -170,6 +170,14 @@ def test_a_snapshot_is_taken_unless_there_is_one_of_this_upgrade(
     world.snapshots = tuple(NOW - age for age in ages)
     assert ("2/save-snapshot" in steps(world)) == taken
     assert "2/save-snapshot" not in steps(done(1, 2, 3)), "nothing is to be done"
+
+
+def test_a_snapshot_that_was_taken_before_the_last_change_is_of_another_upgrade() -> None:
+    world = upgrading()
+    world.snapshots = (NOW - FRESH / 2,)
+    assert "2/save-snapshot" not in steps(world)
+    world[3].manifest_age = world[3].late = FRESH.total_seconds() / 4
+    assert "2/save-snapshot" in steps(world)
 
 
 def test_a_snapshot_is_taken_of_a_healthy_member_where_no_leader_is_known() -> None:
