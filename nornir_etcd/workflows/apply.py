@@ -17,7 +17,7 @@ from nornir_etcd.observe import observe
 from nornir_etcd.plan.manifest import move_leader_first
 from nornir_etcd.plan.quorum import refusal
 from nornir_etcd.plan.state import cluster_state
-from nornir_etcd.plan.upgrade import way_back
+from nornir_etcd.plan.way_back import way_back
 from nornir_etcd.report.model import StepReport, StepStatus
 from nornir_etcd.tasks import container_log
 from nornir_etcd.tasks.certificates import issue_client, make_ca, make_etcd_ca, retire_ca, switch_signer

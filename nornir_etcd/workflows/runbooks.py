@@ -9,7 +9,8 @@ from nornir_etcd.checks.selection import select
 from nornir_etcd.plan.certs import Renewal
 from nornir_etcd.plan.members import member_lines
 from nornir_etcd.plan.rotation import Rotation
-from nornir_etcd.workflows.walk import Runbook, walk
+from nornir_etcd.workflows.run import Runbook
+from nornir_etcd.workflows.walk import walk
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -14,7 +14,8 @@ from nornir_etcd.checks.preflight import upgrade
 from nornir_etcd.plan.quorum import refusal
 from nornir_etcd.plan.state import cluster_state
 from nornir_etcd.plan.step import Plan, Step
-from nornir_etcd.plan.upgrade import judge, unfinished, way_back
+from nornir_etcd.plan.upgrade import judge, unfinished
+from nornir_etcd.plan.way_back import way_back
 from tests.unit.builders import NOW, STARTING, UPGRADE
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import pytest
 from nornir_etcd.layout import layout
 from nornir_etcd.observation import NOT_READ, Unknown
 from nornir_etcd.plan.step import Plan, Step
-from nornir_etcd.plan.upgrade import FRESH, judge, tag_of, way_back
+from nornir_etcd.plan.upgrade import FRESH, judge, tag_of
+from nornir_etcd.plan.way_back import way_back
 from nornir_etcd.signers.local import Pair
 from nornir_etcd.versions import Version
 from tests.unit.builders import NOW, UPGRADE, World, deployed, empty_store

@@ -22,8 +22,10 @@ from nornir_etcd.plan.planner import Desired
 from nornir_etcd.plan.rotation import UNSAID
 from nornir_etcd.report.model import StepStatus
 from nornir_etcd.workflows import apply as applying
-from nornir_etcd.workflows import walk
+from nornir_etcd.workflows import work as works
+from nornir_etcd.workflows.run import Run
 from nornir_etcd.workflows.runbooks import UPGRADE as RUNBOOK
+from nornir_etcd.workspace import manifest_template
 from tests.unit.builders import NOW, UPGRADE, World, deployed
 from tests.unit.plan.rollout import planned
 
@@ -292,16 +294,16 @@ def test_locks_that_are_lost_while_the_operator_thinks_end_the_run(ground: Groun
 
 def work(
     monkeypatch: pytest.MonkeyPatch, world: World, overrides: dict[str, str] | None = None, **data: Any
-) -> walk._Work:
+) -> works.Work:
     """Return what a run is at after its first look; the controller's folder is empty."""
-    monkeypatch.setattr(walk, "observe", lambda *_, **__: world.observe())
+    monkeypatch.setattr(works, "observe", lambda *_, **__: world.observe())
     nr = nornir(**data)
-    run = walk._Run(
+    run = Run(
         runbook=RUNBOOK,
         scope=world.names,
         dry_run=False,
         accept_downtime=False,
-        template=walk.manifest_template(),
+        template=manifest_template(),
         events=None,
         selection=EVERYTHING,
         ssh=True,
@@ -309,8 +311,8 @@ def work(
         rotation=UNSAID,
         overrides=overrides or {},
     )
-    (cluster,), _ = walk.clusters_in(nr.inventory, run.overrides)
-    found = walk._Work(nr, cluster, run)
+    (cluster,), _ = works.clusters_in(nr.inventory, run.overrides)
+    found = works.Work(nr, cluster, run)
     found.look(deep=True)
     return found
 
