@@ -135,6 +135,9 @@ def _cluster(root: Path, version: versions.Version, addresses: tuple[str, ...]) 
         etcd_election_timeout=1000,
         etcd_tls_min_version="TLS1.2",
         etcd_extra_args={},
+        etcd_apiserver_certificate=str(root / "pki/apiserver-etcd-client.pem"),
+        etcd_apiserver_key=str(root / "pki/apiserver-etcd-client-key.pem"),
+        etcd_apiserver_manifest=str(root / "manifests/kube-apiserver.yaml"),
     )
     return Cluster("test", tuple(Member(f"node-{i}", address, settings) for i, address in enumerate(addresses, 1)))
 
