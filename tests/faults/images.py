@@ -42,12 +42,17 @@ def without_image(lab: Lab, tag: str, node: str) -> Iterator[None]:
     aside = tags.with_name(f"aside-{tag}")
     (tags / tag).rename(aside)
     try:
-        image = f"registry.ikubeops.local/ikubeops/etcd:{tag}"
-        lab.run(node, f"ctr -n k8s.io images rm --sync {image}")
-        wait_for(lambda: image not in lab.run(node, "crictl images -o json").stdout, f"{node} has no {image}")
+        forget_image(lab, tag, node)
         yield
     finally:
         aside.rename(tags / tag)
+
+
+def forget_image(lab: Lab, tag: str, node: str) -> None:
+    """Remove an etcd image from a host that does not run it."""
+    image = f"registry.ikubeops.local/ikubeops/etcd:{tag}"
+    lab.run(node, f"ctr -n k8s.io images rm --sync {image}", check=False)
+    wait_for(lambda: image not in lab.run(node, "crictl images -o json").stdout, f"{node} has no {image}")
 
 
 def forget_images(lab: Lab) -> None:

@@ -17,7 +17,7 @@ from tests.contract.releases import programs
 from tests.contract.test_snapshots import client_of, restore
 from tests.faults.boundaries import Watched
 from tests.lab.conftest import PREFIX, need_root, remove_orphans
-from tests.lab.upgrades import deploy, gaps, leader, paused, status, upgrade, upgraded, versions, way, writer
+from tests.lab.upgrades import deploy, gaps, hand_leadership, leader, paused, upgrade, upgraded, versions, way, writer
 from tests.lab.workspace import ETCDCTL, MANIFEST, Workspace
 
 if TYPE_CHECKING:
@@ -140,8 +140,7 @@ def test_in_mid_upgrade_a_second_operator_is_told_who_verify_warns_of_skew_and_l
                 seen = second.verify()
                 assert second.containers() == before
                 (other,) = set(NODES) - {led, first}
-                workspace.lab.run(led, f"{ETCDCTL} move-leader {status(workspace, other)['MemberID']:x}")
-                assert leader(workspace) == other
+                hand_leadership(workspace, other)
             done = run.finish()
         writing.wait(10)
         verdict = writing.stop()

@@ -106,3 +106,11 @@ def leader(workspace: Workspace) -> str:
     told = {node.name: status(workspace, node.name) for node in workspace.lab.nodes}
     (found,) = [name for name, one in told.items() if one and one["MemberID"] == one["Leader"]]
     return found
+
+
+def hand_leadership(workspace: Workspace, to: str) -> None:
+    """Let a member lead."""
+    led = leader(workspace)
+    if led != to:
+        workspace.lab.run(led, f"{ETCDCTL} move-leader {status(workspace, to)['MemberID']:x}")
+    assert leader(workspace) == to
