@@ -169,6 +169,12 @@ class Work:
         self.announce("verified")
         return findings
 
+    def _to_remember(self) -> Iterator[str]:
+        """Yield that the inventory has another version than the one that was said on the command line."""
+        said = self.run.overrides.get("etcd_version")
+        if said and "version" in self.run.runbook.allowed and self.applied.steps and not self.run.dry_run:
+            yield f"set etcd_version to {said} in the inventory as well: deploy and verify go by it"
+
     def report(self, findings: list[Finding]) -> ClusterReport:
         """Return the cluster's report."""
         now, cluster, observation = datetime.now(tz=timezone.utc), self.cluster, self.observation
@@ -183,7 +189,14 @@ class Work:
             members=member_reports(cluster, observation, changed=self.applied.changed, now=now),
             plan=self.applied.steps,
             refusals=list(planned.refusals),
-            notes=[*self.notes, *planned.notes, *told, *road_notes(observation), *_left_out(selection)],
+            notes=[
+                *self.notes,
+                *self._to_remember(),
+                *planned.notes,
+                *told,
+                *road_notes(observation),
+                *_left_out(selection),
+            ],
             findings=_told(cluster, self.run, [*self.found, *findings], now),
             mesh=mesh(cluster, observation) if cluster.declared else [],  # endpoints tell of no peer port
         )

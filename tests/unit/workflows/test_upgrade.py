@@ -6,6 +6,7 @@ is tried is the walk's own: the tasks and what they see of a host are tried in t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from nornir_etcd.exceptions import CommandFailed, EtcdError, StepFailed
 from nornir_etcd.plan.certs import AS_DUE
 from nornir_etcd.plan.planner import Desired
 from nornir_etcd.plan.rotation import UNSAID
+from nornir_etcd.plan.step import Step
 from nornir_etcd.report.model import StepStatus
 from nornir_etcd.workflows import apply as applying
 from nornir_etcd.workflows import work as works
@@ -370,3 +372,15 @@ def test_a_stage_that_the_inventory_does_not_allow_is_refused_with_its_reason(mo
     said = [line for line in found.planned.refusals if line.startswith("example: on the way at 3.5.33-0: ")]
     assert len(said) == 1
     assert "etcd_image: wanted the tag 3.5.33-0" in said[0]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_version_that_was_said_is_to_be_set_in_the_inventory_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = "set etcd_version to 3.5.33-0 in the inventory as well: deploy and verify go by it"
+    said = work(monkeypatch, deployed(etcd_version="3.5.30-0"), {"etcd_version": "3.5.33-0"})
+    assert wanted not in said.report([]).notes, "nothing was done"
+    step = Step("master-1", "upgrade-member", "a reason", "before", "after", "back")
+    said.applied = applying.Applied([applying.step_report(step, status=StepStatus.DONE)])
+    assert wanted in said.report([]).notes
+    said.run = replace(said.run, overrides={})
+    assert wanted not in said.report([]).notes, "it stands there"
