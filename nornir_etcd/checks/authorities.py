@@ -131,11 +131,11 @@ def _shared(seen: Evidence) -> Finding:
         if not isinstance(general, Unknown) and not isinstance(own, Unknown) and general & own:
             shared[member.name] = path
     if shared:
-        own = "set etcd_ca to dedicated, and run certs rotate-ca" if seen.cluster.managed else "give etcd its own CA"
+        way = "set etcd_ca to dedicated, and run certs rotate-ca" if seen.cluster.managed else "give etcd its own CA"
         return asked.warning(
             f"etcd trusts the cluster's general CA ({', '.join(dict.fromkeys(shared.values()))}): whatever that has "
             "signed, such as a kubelet's client certificate, may read and write all that is in etcd",
-            f"{own}; until then see who can have a certificate signed",
+            f"{way}; until then see who can have a certificate signed",
             members=", ".join(shared),
         )
     if doubts:
