@@ -34,12 +34,17 @@ class Holder:
     run: str
 
     def __str__(self) -> str:
-        form = "%H:%M:%S UTC" if self.since.date() == datetime.now(tz=timezone.utc).date() else "%Y-%m-%d %H:%M:%S UTC"
-        return f"{self.who} (pid {self.pid}, {self.runbook}) since {self.since.strftime(form)}"
+        return f"{self.who} (pid {self.pid}, {self.runbook}) since {since_when(self.since, datetime.now(timezone.utc))}"
 
     def text(self) -> str:
         """Return it as one line of JSON."""
         return json.dumps(asdict(self) | {"since": self.since.isoformat(timespec="seconds")})
+
+
+def since_when(since: datetime, now: datetime) -> str:
+    """Return a time in words, with its date where that is not today's. Both in UTC."""
+    form = "%H:%M:%S UTC" if since.date() == now.date() else "%Y-%m-%d %H:%M:%S UTC"
+    return since.strftime(form)
 
 
 def this_run(runbook: str, hosts: tuple[str, ...]) -> Holder:

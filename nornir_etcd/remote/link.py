@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHUNK = 32 * 1024
+_GONE = (OSError, EOFError, paramiko.SSHException)
+"""One end has gone; paramiko raises any of them, also from a channel's close."""
 
 
 class Link:
@@ -44,12 +46,13 @@ class Link:
 
     def close(self) -> None:
         """End both directions. A thread that waits for either end wakes up."""
-        self._far.close()
+        with contextlib.suppress(*_GONE):  # the session has died, and cannot be told
+            self._far.close()
         with contextlib.suppress(OSError):  # the other end has gone before
             self._near.shutdown(socket.SHUT_RDWR)
 
     def _carry(self, receive: Callable[[int], bytes], send: Callable[[bytes], object]) -> None:
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # one end has gone
+        with contextlib.suppress(*_GONE):
             while data := receive(_CHUNK):
                 send(data)
         self.close()

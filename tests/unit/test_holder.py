@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nornir_etcd.holder import Holder, read_holder, this_run
+from nornir_etcd.holder import Holder, read_holder, since_when, this_run
 
 NOW = datetime.now(tz=timezone.utc).replace(microsecond=0)
 
@@ -22,10 +22,14 @@ def test_a_holder_is_read_as_it_was_written() -> None:
 
 
 def test_a_holder_is_told_by_who_and_since_when() -> None:
-    holder = Holder("root@ctl", 123, "deploy", NOW, (), "0f")
-    assert str(holder) == f"root@ctl (pid 123, deploy) since {NOW:%H:%M:%S} UTC"
     before = Holder("root@ctl", 123, "deploy", NOW - timedelta(days=2), (), "0f")
     assert str(before) == f"root@ctl (pid 123, deploy) since {NOW - timedelta(days=2):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def test_a_time_has_its_date_where_that_is_not_todays() -> None:
+    since = datetime(2026, 11, 25, 23, 59, 59, tzinfo=timezone.utc)
+    assert since_when(since, since) == "23:59:59 UTC"
+    assert since_when(since, since + timedelta(seconds=1)) == "2026-11-25 23:59:59 UTC"
 
 
 def test_this_run_is_this_process_and_no_other_run() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
+from typing import cast
 
 import paramiko
 import pytest
@@ -11,6 +13,7 @@ from nornir.core.configuration import Config
 from nornir.core.inventory import Host
 
 from nornir_etcd.exceptions import RemoteError
+from nornir_etcd.remote.link import Link
 from nornir_etcd.remote.tunnel import Tunnel, _refused, open_tunnel, opened_tunnel
 from tests.unit.program import run
 
@@ -64,3 +67,30 @@ def test_a_program_that_is_interrupted_leaves_no_folder_behind(tmp_path: Path) -
     folder = Path(done.out.strip().removeprefix("unix:")).parent
     assert folder.parent == tmp_path
     assert list(tmp_path.iterdir()) == []
+
+
+class DeadChannel:
+    """Stands for a channel whose session dies while it is closed: paramiko's close then raises EOFError.
+
+    A fake, since the moment between its look at the session and its write cannot be hit on purpose.
+    """
+
+    def recv(self, _size: int) -> bytes:
+        return b""
+
+    def sendall(self, _data: bytes) -> None:
+        raise EOFError
+
+    def close(self) -> None:
+        raise EOFError
+
+
+def test_a_link_whose_session_dies_while_it_is_closed_ends_and_leaves_nothing_open() -> None:
+    near, own = socket.socketpair()
+    ended: list[Link] = []
+    link = Link(own, cast("paramiko.Channel", DeadChannel()), ended.append)
+    with near:
+        link.start()
+        link.join(5)
+        assert ended == [link]
+        assert own.fileno() == -1
