@@ -14,6 +14,8 @@ from nornir_etcd.exceptions import InventoryError
 from nornir_etcd.hosts_cli import app as hosts_app
 from nornir_etcd.options import (
     USAGE,
+    DeployOptions,
+    MembersOptions,
     Options,
     RenewOptions,
     RotateOptions,
@@ -66,12 +68,18 @@ def certs_status(options: Options) -> Report:
         return nornir_etcd.certs_status(nr, **options.arguments(nr))
 
 
-def deploy(options: Options) -> Report:
+def deploy(options: DeployOptions) -> Report:
     """Bring every cluster to what the inventory asks for."""
     with options.nornir() as nr:
         return nornir_etcd.deploy(
             nr, **options.arguments(nr), dry_run=options.dry_run, accept_downtime=options.accept_downtime
         )
+
+
+def members_apply(options: MembersOptions) -> Report:
+    """Bring the live members to those of the inventory, one safe change at a time."""
+    with options.nornir() as nr:
+        return nornir_etcd.members_apply(nr, **options.arguments(nr), dry_run=options.dry_run)
 
 
 def members_plan(options: Options) -> Report:
@@ -111,9 +119,16 @@ app.add_typer(
     ),
     name="certs",
 )
-app.command("deploy")(command(deploy))
+app.command("deploy")(command(deploy, DeployOptions))
 app.add_typer(
-    commands("Who is a member and who should be.", {"status": command(members_status), "plan": command(members_plan)}),
+    commands(
+        "Who is a member and who should be.",
+        {
+            "status": command(members_status),
+            "plan": command(members_plan),
+            "apply": command(members_apply, MembersOptions),
+        },
+    ),
     name="members",
 )
 app.command("upgrade")(command(upgrade, UpgradeOptions))

@@ -102,12 +102,19 @@ class Cluster:
         declared: an inventory says what is wanted; False where endpoints alone are known, so that names, peer URLs,
             versions and files are not to be compared with anything.
         ca: PEM of the CA by which the controller trusts the members, where it has one.
+        leaving: hosts that shall be members no more (etcd_member: absent).
     """
 
     name: str
     members: tuple[Member, ...]
     declared: bool = True
     ca: bytes | None = field(default=None, repr=False)
+    leaving: tuple[Member, ...] = ()
+
+    @property
+    def hosts(self) -> tuple[Member, ...]:
+        """The members that are wanted, and the hosts that shall be members no more."""
+        return (*self.members, *self.leaving)
 
     @property
     def managed(self) -> bool:
@@ -132,12 +139,12 @@ class Cluster:
         return quorum(len(self.members))
 
     def member(self, name: str) -> Member:
-        """Return the member of that name.
+        """Return the member, or the leaving host, of that name.
 
         Raises:
             KeyError: where the cluster has none.
         """
-        for member in self.members:
+        for member in self.hosts:
             if member.name == name:
                 return member
         raise KeyError(name)
@@ -162,7 +169,8 @@ def load_clusters(
     if not hosts:
         problems.append(Problem("inventory", "", "wanted at least one host in the group etcd, found none"))
     clusters = _grouped(checked)
-    for cluster in clusters:
+    problems += (_nobody_stays(cluster) for cluster in clusters if not cluster.members)
+    for cluster in (one for one in clusters if one.members):
         faults, advice = _check_cluster(cluster, checked)
         problems += faults
         warnings += advice
@@ -201,7 +209,19 @@ def _grouped(checked: Mapping[str, HostSettings]) -> tuple[Cluster, ...]:
         if "deploy_name" not in host.faulty:
             member = Member(name, host.settings.etcd_address, host.settings)
             members.setdefault(host.settings.deploy_name, []).append(member)
-    return tuple(Cluster(name, tuple(found)) for name, found in members.items())
+    return tuple(
+        Cluster(
+            name,
+            tuple(member for member in found if member.settings.etcd_member == "present"),
+            leaving=tuple(member for member in found if member.settings.etcd_member == "absent"),
+        )
+        for name, found in members.items()
+    )
+
+
+def _nobody_stays(cluster: Cluster) -> Problem:
+    text = "wanted at least one member that stays, found absent on all; a whole cluster is not taken away by this"
+    return Problem(f"cluster {cluster.name}", "etcd_member", text)
 
 
 def _shared_addresses(checked: Mapping[str, HostSettings]) -> Iterable[Problem]:

@@ -151,6 +151,44 @@ class Options:
 
 
 @dataclass(frozen=True)
+class DeployOptions(Options):
+    """What was said on the command line of deploy."""
+
+    accept_no_margin: Annotated[
+        bool, typer.Option("--accept-no-margin", help="On the way one more failure may stop the cluster.")
+    ] = False
+
+    def arguments(self, nr: Nornir) -> dict[str, Any]:
+        """Return the keyword arguments of `deploy` that not every runbook has.
+
+        Raises:
+            InventoryError: as above.
+        """
+        return super().arguments(nr) | {"accept_no_margin": self.accept_no_margin}
+
+
+@dataclass(frozen=True)
+class MembersOptions(DeployOptions):
+    """What was said on the command line of members apply."""
+
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before the data of a member are given up, to repair it.")
+    ] = False
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Delete data directories of members that leave; else they are moved aside.")
+    ] = False
+
+    def arguments(self, nr: Nornir) -> dict[str, Any]:
+        """Return the keyword arguments of `members_apply` that not every runbook has.
+
+        Raises:
+            InventoryError: as above.
+        """
+        ask = _confirm(nr) if terminal.is_there() else None
+        return super().arguments(nr) | {"repair": self.yes, "purge": self.purge, "ask": ask}
+
+
+@dataclass(frozen=True)
 class RenewOptions(Options):
     """What was said on the command line of certs renew."""
 
@@ -222,26 +260,13 @@ class UpgradeOptions(Options):
         if any(setting.partition("=")[0] == "etcd_version" for setting in self.settings or ()):
             yield "--to: wanted the version once, found it in --set etcd_version as well; leave one of them out"
 
-    @contextmanager
-    def nornir(self) -> Iterator[Nornir]:
-        """Yield Nornir as above; nothing is drawn over a question.
-
-        Raises:
-            InventoryError: as above.
-        """
-        if self.pause:
-            yield self._inventory()
-            return
-        with super().nornir() as nr:
-            yield nr
-
     def arguments(self, nr: Nornir) -> dict[str, Any]:
         """Return the keyword arguments of `upgrade` that not every runbook has.
 
         Raises:
             InventoryError: as above.
         """
-        return super().arguments(nr) | {"to": self.to, "pause": terminal.confirm if self.pause else None}
+        return super().arguments(nr) | {"to": self.to, "pause": _confirm(nr) if self.pause else None}
 
 
 @dataclass(frozen=True)
@@ -304,6 +329,21 @@ class VerifyOptions(Options):
         from nornir_etcd.endpoints import nornir_for  # noqa: PLC0415 - `--help` needs none of it
 
         return nornir_for(_listed(self.endpoints), cacert=self.cacert, cert=self.cert, key=self.key)
+
+
+def _confirm(nr: Nornir) -> Callable[[str], bool]:
+    """Return what asks on the terminal, while nothing is drawn there."""
+    from nornir_etcd.progress import ProgressProcessor  # noqa: PLC0415 - `--help` needs none of it
+
+    drawn = [one for one in nr.processors if isinstance(one, ProgressProcessor)]
+
+    def confirm(question: str) -> bool:
+        with ExitStack() as stack:
+            for one in drawn:
+                stack.enter_context(one.paused())
+            return terminal.confirm(question)
+
+    return confirm
 
 
 def _listed(names: str) -> list[str]:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from nornir_etcd.report.console import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from nornir.core.inventory import Host
@@ -43,6 +43,12 @@ LABELS = {
     "upgrade_member": "changing its release",
     "roll_back_member": "putting its former manifest back",
     "save_snapshot": "saving a snapshot",
+    "add_learner": "adding a learner",
+    "await_learner": "waiting until the learner runs",
+    "promote_member": "promoting a learner that catches up",
+    "remove_member": "removing a member",
+    "clear_member": "stopping etcd and moving its data aside",
+    "update_peer_url": "changing a peer URL",
     "container_log": "reading the container's log",
 }
 """What is drawn while a task of that name runs; other tasks are not drawn."""
@@ -102,6 +108,20 @@ class ProgressProcessor(_Processor):
         if self._picture:
             with suppress(OSError):
                 self._picture.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Draw nothing on the terminal meanwhile: somebody is asked there."""
+        terminal = self._picture if isinstance(self._picture, _Terminal) else None
+        if terminal:
+            with suppress(OSError):  # see _draw
+                terminal.stop()
+        try:
+            yield
+        finally:
+            if terminal:
+                with suppress(OSError):
+                    terminal.start()
 
     def task_instance_started(self, task: Task, host: Host) -> None:
         """Show what a host begins with."""

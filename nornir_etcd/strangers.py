@@ -34,7 +34,7 @@ def observe_strangers(nr: Nornir, cluster: Cluster, observation: ClusterObservat
     Returns:
         What each answered, by member ID.
     """
-    live, wanted = live_list(observation), {member.peer_url for member in cluster.members}
+    live, wanted = live_list(observation), {host.peer_url for host in cluster.hosts}
     strangers = [info for info in live.members if not wanted & set(info.peer_urls)] if live else []
     if not strangers:
         return {}
@@ -43,9 +43,23 @@ def observe_strangers(nr: Nornir, cluster: Cluster, observation: ClusterObservat
 
 
 def _asked(nr: Nornir, cluster: Cluster, info: MemberInfo) -> EndpointObservation:
-    """Ask one of them with the certificates and settings of a member that the inventory has."""
     if not info.client_urls:
         return EndpointObservation(client_port=NEVER_STARTED, status=NEVER_STARTED, read_seconds=NEVER_STARTED)
+    host, member = stranger(nr.inventory.hosts[cluster.members[0].name], cluster, info)
+    try:
+        return observe_member(host, nr.config, member)
+    finally:
+        host.close_connections()
+
+
+def stranger(like: Host, cluster: Cluster, info: MemberInfo) -> tuple[Host, Member]:
+    """Return a live member that the inventory does not have as one that can be asked, straight from the controller.
+
+    Args:
+        like: a host of the inventory: as it is asked, so is this one.
+        cluster: the cluster.
+        info: its entry in the live list, with a client URL.
+    """
     known = cluster.members[0]
     url = urlsplit(info.client_urls[0])
     address = url.hostname or ""
@@ -53,7 +67,6 @@ def _asked(nr: Nornir, cluster: Cluster, info: MemberInfo) -> EndpointObservatio
     member = Member(
         info.name or hexadecimal(info.id), address, settings, client_port=url.port or CLIENT_PORT, peer_port=None
     )
-    like = nr.inventory.hosts[known.name]
     # A host of its own: connections are kept by host, and this one's must not be taken for the other's.
     host = Host(
         name=member.name,
@@ -62,7 +75,4 @@ def _asked(nr: Nornir, cluster: Cluster, info: MemberInfo) -> EndpointObservatio
         connection_options=like.connection_options,
         defaults=like.defaults,
     )
-    try:
-        return observe_member(host, nr.config, member)
-    finally:
-        host.close_connections()
+    return host, member

@@ -84,6 +84,7 @@ def plan_certificates(  # noqa: PLR0913 - each a part of what is planned from
     scope: frozenset[str],
     now: datetime,
     bootstrap: frozenset[str] = frozenset(),
+    moving: frozenset[str] = frozenset(),
     renewal: Renewal = AS_DUE,
 ) -> CertificatePlan:
     """Plan certificates for the controller's folder and for the hosts.
@@ -95,9 +96,10 @@ def plan_certificates(  # noqa: PLR0913 - each a part of what is planned from
         scope: the hosts that may change.
         now: the controller's time.
         bootstrap: hosts whose data directory is prepared together with their files.
+        moving: hosts whose member is about to get another address in the live list.
         renewal: what is made anew before its time.
     """
-    refusals = (*_ca_refusals(cluster, store, observation), *_address_refusals(cluster, observation, scope))
+    refusals = (*_ca_refusals(cluster, store, observation), *_address_refusals(cluster, observation, scope - moving))
     issue: list[Step] = []
     made = ca_to_make(cluster, store, observation)
     signer = None if made else store.ca.certificate

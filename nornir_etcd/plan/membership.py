@@ -18,15 +18,24 @@ if TYPE_CHECKING:
     from nornir_etcd.observation import ClusterObservation, DataDirectory, HostObservation, MemberInfo
     from nornir_etcd.plan.state import ClusterState
 
-MEMBERS = "the runbook `members` changes membership; deploy does not"
+MEMBERS = "the runbook `members` changes membership; deploy only joins hosts that are new"
 
 
-def refusals(cluster: Cluster, observation: ClusterObservation, state: ClusterState) -> list[str]:
-    """Return every reason why this cluster must not be worked on, each as one line."""
-    found = list(_list_refusals(cluster, state))
+def refusals(
+    cluster: Cluster, observation: ClusterObservation, state: ClusterState, new: frozenset[str] = frozenset()
+) -> list[str]:
+    """Return every reason why this cluster must not be worked on, each as one line.
+
+    Args:
+        cluster: as the inventory wants it.
+        observation: of hosts and members.
+        state: where the cluster stands by it.
+        new: hosts that join it, which are no reason.
+    """
+    found = list(_list_refusals(cluster, state, new))
     for member in cluster.members:
         host = observation.hosts[member.name]
-        if host.error is None:
+        if host.error is None and member.name not in new:
             found.extend(data_refusals(cluster, member, host, observation, state))
     return found
 
@@ -39,12 +48,12 @@ def never_started(info: MemberInfo) -> bool:
     return not info.client_urls
 
 
-def _list_refusals(cluster: Cluster, state: ClusterState) -> Iterator[str]:
+def _list_refusals(cluster: Cluster, state: ClusterState, new: frozenset[str]) -> Iterator[str]:
     if state.live is None:
         return
     wanted = {member.peer_url: member.name for member in cluster.members}
     found = {url: info.name for info in state.live.members for url in info.peer_urls}
-    for url in sorted(set(wanted) - set(found)):
+    for url in sorted(url for url in set(wanted) - set(found) if wanted[url] not in new):
         yield f"{wanted[url]}: {url} is not in the live member list of {cluster.name}; {MEMBERS}"
     for info in state.live.members:
         if not set(info.peer_urls) & set(wanted):
@@ -52,7 +61,7 @@ def _list_refusals(cluster: Cluster, state: ClusterState) -> Iterator[str]:
                 f"{cluster.name}: member {info.name or hexadecimal(info.id)} ({', '.join(info.peer_urls)}) "
                 f"is live and not in the inventory; {MEMBERS}"
             )
-        elif info.is_learner:
+        elif info.is_learner and not new & {wanted.get(url, "") for url in info.peer_urls}:
             yield f"{info.name or hexadecimal(info.id)}: is a learner, wanted a voter; {MEMBERS}"
 
 

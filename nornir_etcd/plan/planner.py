@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from nornir_etcd.pki.trust import CLUSTER
 from nornir_etcd.plan import apiserver, certs, manifest, membership, rotation
 from nornir_etcd.plan.certs import AS_DUE, Renewal
-from nornir_etcd.plan.members import plan_members
+from nornir_etcd.plan.members import joins, plan_members
 from nornir_etcd.plan.rotation import UNSAID, Rotation
-from nornir_etcd.plan.state import ClusterState, cluster_state, has_data, is_prepared
-from nornir_etcd.plan.step import CONTROLLER_ACTIONS, Plan, Step
+from nornir_etcd.plan.state import ClusterState, cluster_state, has_data, is_prepared, live_list
+from nornir_etcd.plan.step import Plan, Step, waves
 from nornir_etcd.plan.upgrade import plan_upgrade, unfinished
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def plan(desired: Desired, observation: ClusterObservation, store: StoreContent)
         return Plan()
     if not desired.cluster.managed:
         return Plan(refusals=(_foreign(desired.cluster),))
-    if "members" in desired.allowed:
-        return plan_members(desired.cluster, observation)  # a host that cannot be read may be the one to replace
+    if "members" in desired.allowed:  # a host that cannot be read may be the one to replace
+        return plan_members(desired.cluster, observation, store, scope=desired.scope, now=desired.now)
     if unreadable := _unreadable(desired, observation):
         return Plan(refusals=tuple(unreadable))
     planners = {"authority": _plan_rotation, "version": _plan_upgrade, "manifests": _plan_deploy}
@@ -93,7 +93,7 @@ def _plan_certificates(desired: Desired, observation: ClusterObservation, store:
     )
     if planned.refusals:
         return Plan(refusals=planned.refusals)
-    return _waves(planned.issue, _placing(planned, cluster_state(desired.cluster, observation)))
+    return Plan(waves(planned.issue, _placing(planned, cluster_state(desired.cluster, observation))))
 
 
 def _plan_rotation(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:
@@ -139,10 +139,36 @@ def _unreadable(desired: Desired, observation: ClusterObservation) -> list[str]:
 
 
 def _plan_deploy(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:
-    cluster, scope = desired.cluster, desired.scope
+    """Plan what differs on the members; where that is nothing, the next step of the hosts that join them."""
+    new = joins(desired.cluster, observation)
+    if not new or not _has_learner(observation):  # else no member is stopped before that one votes
+        planned = _plan_present(desired, observation, store, new)
+        if not new or planned.refusals:
+            return planned
+        if planned.steps:
+            return replace(planned, again=True, notes=(*planned.notes, f"{_listed(new)}: joined after that"))
+    return plan_members(desired.cluster, observation, store, scope=desired.scope, now=desired.now)
+
+
+def _has_learner(observation: ClusterObservation) -> bool:
+    live = live_list(observation)
+    return live is not None and any(info.is_learner for info in live.members)
+
+
+def _plan_present(desired: Desired, observation: ClusterObservation, store: StoreContent, new: frozenset[str]) -> Plan:
+    """Plan what differs on hosts that are members, or are to bootstrap their cluster.
+
+    Args:
+        desired: what is wanted.
+        observation: of hosts and members.
+        store: what the controller's folder holds.
+        new: hosts that join a cluster which lives, and are left out here.
+    """
+    cluster, scope = desired.cluster, desired.scope - new
     state = cluster_state(cluster, observation)
-    first_start = _first_starts(cluster, observation, state)
-    refusals = [*membership.refusals(cluster, observation, state), *manifest.version_refusals(cluster, observation)]
+    first_start = _first_starts(cluster, observation, state) - new
+    refusals = [*membership.refusals(cluster, observation, state, new)]
+    refusals += manifest.version_refusals(cluster, observation)
     if left_out := first_start - scope:
         refusals.append(
             f"{cluster.name}: a cluster is bootstrapped whole, the selection leaves out {_listed(left_out)}"
@@ -165,26 +191,20 @@ def _plan_deploy(desired: Desired, observation: ClusterObservation, store: Store
     together, *alone = manifest.starts(cluster, observation, state, diffs)
     placing = _placing(planned, state)
     hosts = [manifest.pulls(cluster, observation, scope), *placing, together + awaits, *alone, *rolling]
-    return _waves(planned.issue, hosts)
+    return Plan(waves(planned.issue, hosts))
 
 
 def _mend_first(planned: certs.CertificatePlan, doubts: list[str]) -> Plan:
     """Plan the certificates alone, after which etcd may be asked; where they are in order, refuse."""
     if not planned.issue and not planned.place and not planned.clients:
         return Plan(refusals=tuple(f"{doubt}; nothing is restarted on a doubtful observation" for doubt in doubts))
-    mending = _waves(planned.issue, [planned.place, planned.clients])  # no quorum is known to lose
-    return replace(mending, again=True, notes=tuple(f"{doubt}; restarts are planned after that" for doubt in doubts))
+    notes = tuple(f"{doubt}; restarts are planned after that" for doubt in doubts)
+    return Plan(waves(planned.issue, [planned.place, planned.clients]), notes=notes, again=True)  # no quorum to lose
 
 
 def _placing(planned: certs.CertificatePlan, state: ClusterState) -> list[tuple[Step, ...]]:
     """Place files on members that serve one after the other: what is wrong with the first is seen before the next."""
     return [*([(step,) for step in planned.place] if state.life == "live" else [planned.place]), planned.clients]
-
-
-def _waves(issue: tuple[Step, ...], hosts: list[tuple[Step, ...]]) -> Plan:
-    """Order the steps: the controller's own by kind (CA, client, members), then the hosts'."""
-    own = [tuple(step for step in issue if step.action == action) for action in CONTROLLER_ACTIONS]
-    return Plan(waves=tuple(wave for wave in [*own, *hosts] if wave))
 
 
 def _first_starts(cluster: Cluster, observation: ClusterObservation, state: ClusterState) -> frozenset[str]:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from nornir_etcd.observation import DataDirectory, Maybe
 
-Kind = Literal["remove", "add", "resume", "update"]
-"""add: as a learner, which is promoted. resume: promote a learner that is there. update: another peer URL."""
+Kind = Literal["remove", "add", "resume", "update", "settle", "clear"]
+"""add: as a learner, which is promoted. resume: start and promote a learner that is there. update: another peer URL.
+settle: let a member listen where the live list has it by now. clear: the host of a member that was removed."""
 
 Purpose = Literal["add", "remove", "replace", "repair", "re-address"]
 """What the operator has asked for by the inventory, or by the state of a host."""
@@ -26,11 +27,23 @@ Purpose = Literal["add", "remove", "replace", "repair", "re-address"]
 
 @dataclass(frozen=True)
 class Place:
-    """A host of the inventory, and what its data directory holds."""
+    """A host of the inventory, and what is on it.
+
+    Attributes:
+        name: the host's.
+        peer_url: by which the inventory has it.
+        data: what its data directory holds.
+        advertised: the peer URL in its manifest; empty where there is none.
+        damage: evidence that its data are corrupt; empty where there is none.
+        holds: whether anything of etcd's is on it: manifest, certificates or data.
+    """
 
     name: str
     peer_url: str
     data: Maybe[DataDirectory]
+    advertised: str = ""
+    damage: str = ""
+    holds: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,7 @@ class Seat:
     learner: bool
     healthy: bool | None  # None: not known
     published: bool  # it has started once: client URLs are published by the member itself
+    runs: bool = False  # it answers, and knows a leader
 
     @property
     def label(self) -> str:
@@ -65,6 +79,9 @@ class Change:
         takes: names, peer URLs and IDs that must be free for it.
         frees: those that are free after it.
         other: of a replacement, the label of the other member.
+        clears: of a member that leaves, whether its host is cleared afterwards.
+        runs: of a learner that is there, whether it runs.
+        damage: of a repair, the evidence that its data are corrupt; empty where they are lost.
     """
 
     kind: Kind
@@ -77,6 +94,9 @@ class Change:
     takes: frozenset[str] = frozenset()
     frees: frozenset[str] = frozenset()
     other: str = ""
+    clears: bool = False
+    runs: bool = False
+    damage: str = ""
 
 
 @dataclass
@@ -88,26 +108,33 @@ class Differences:
     notes: list[str] = field(default_factory=list)
 
 
-def differences(places: Sequence[Place], seats: Sequence[Seat], cluster_id: int) -> Differences:
+def differences(
+    places: Sequence[Place], seats: Sequence[Seat], cluster_id: int, leaving: Sequence[Place] = ()
+) -> Differences:
     """Return the changes that make the live list the inventory's.
 
     Args:
-        places: the hosts of the inventory.
+        places: the hosts that shall be members.
         seats: the live member list, whole.
         cluster_id: its cluster's.
+        leaving: the hosts that shall be members no more.
     """
     found = Differences()
-    taken = _by_data(places, seats, cluster_id, found)
+    taken = _by_data([*places, *leaving], seats, cluster_id, found)
     free = [seat for seat in seats if seat not in taken.values()]
-    for place in places:
-        if place.name in taken:
-            _at_home(place, taken[place.name], found)
-            continue
-        seat = next((seat for seat in free if place.peer_url in seat.peer_urls), None)
-        if seat is None:
-            _newcomer(place, found)
-        else:
+    for place in (*places, *leaving):
+        seat = taken.get(place.name) or next((seat for seat in free if place.peer_url in seat.peer_urls), None)
+        if seat in free:
             free.remove(seat)
+        if place in leaving:
+            _goes(place, seat, cluster_id, found)
+        elif seat is None:
+            _newcomer(place, found)
+        elif place.damage:
+            found.changes += _repair(place, seat)
+        elif place.name in taken:
+            _at_home(place, seat, found)
+        else:
             _without_data(place, seat, found)
     _leaving(free, found)
     found.changes = _replacements(found.changes)
@@ -136,7 +163,13 @@ def _by_data(places: Sequence[Place], seats: Sequence[Seat], cluster_id: int, fo
 
 def _at_home(place: Place, seat: Seat, found: Differences) -> None:
     """Judge a member whose host holds its data."""
-    if moved := place.peer_url not in seat.peer_urls:
+    moved = place.peer_url not in seat.peer_urls
+    if moved and seat.learner:
+        # etcd takes an update of a learner for the entry of a voter (UpdateMember in
+        # server/etcdserver/api/v3rpc/member.go): it comes anew instead. It has no vote, and its data are the others'.
+        found.changes += _repair(place, seat)
+        return
+    if moved:
         found.changes.append(
             Change(
                 kind="update",
@@ -150,6 +183,20 @@ def _at_home(place: Place, seat: Seat, found: Differences) -> None:
                 frees=frozenset({*seat.peer_urls, hexadecimal(seat.id)}),
             )
         )
+    elif place.advertised and place.advertised != place.peer_url:
+        found.changes.append(
+            Change(
+                kind="settle",
+                purpose="re-address",
+                name=place.name,
+                id=seat.id,
+                peer_url=place.peer_url,
+                votes=not seat.learner,
+                healthy=seat.healthy,
+                frees=frozenset({hexadecimal(seat.id)}),
+            )
+        )
+        moved = True
     if seat.learner:
         found.changes.append(_resume(place, seat, moved=moved))
     elif seat.healthy is False and not moved:
@@ -161,11 +208,43 @@ def _at_home(place: Place, seat: Seat, found: Differences) -> None:
 
 def _resume(place: Place, seat: Seat, *, moved: bool = False) -> Change:
     takes = frozenset({hexadecimal(seat.id)}) if moved else frozenset[str]()
-    return Change("resume", "add", place.name, seat.id, place.peer_url, healthy=seat.healthy, takes=takes)
+    return Change(
+        "resume", "add", place.name, seat.id, place.peer_url, healthy=seat.healthy, takes=takes, runs=seat.runs
+    )
 
 
 def _add(place: Place, purpose: Purpose) -> Change:
     return Change("add", purpose, place.name, 0, place.peer_url, takes=frozenset({place.name, place.peer_url}))
+
+
+def _repair(place: Place, seat: Seat) -> tuple[Change, Change]:
+    """Return the changes that make a member start anew. Its data go first: what is left then shows what is to be done.
+
+    Otherwise a run that was ended in between would leave a host with the data of a member that is none any more, as a
+    host of another cluster has them.
+    """
+    gone = replace(_remove(seat, "repair", place.name), damage=place.damage, clears=True)
+    return gone, replace(_add(place, "repair"), damage=place.damage)
+
+
+def _goes(place: Place, seat: Seat | None, cluster_id: int, found: Differences) -> None:
+    """Judge a host that shall be no member."""
+    data = place.data
+    unread = isinstance(data, Unknown)
+    if seat is not None:
+        found.changes.append(replace(_remove(seat, "remove", place.name), clears=not unread))
+    if isinstance(data, Unknown):
+        found.notes.append(f"{place.name}: its host could not be read, and is not cleared: {data.reason}")
+    elif data.state == "other" or (data.state == "member" and data.cluster_id != cluster_id):
+        held = ", ".join(data.content[:5]) if data.state == "other" else f"data of cluster {data.cluster_id:x}"
+        found.refusals.append(
+            f"{place.name}: its data directory is to be moved aside: wanted data of this cluster, found {held}; look "
+            "at it, and move it aside by hand"
+        )
+    elif seat is None and place.holds:
+        found.changes.append(
+            Change("clear", "remove", place.name, data.node_id, place.peer_url, votes=False, clears=True)
+        )
 
 
 def _remove(seat: Seat, purpose: Purpose, name: str = "") -> Change:
@@ -234,7 +313,7 @@ def _without_data(place: Place, seat: Seat, found: Differences) -> None:
             f"{who} has lost its data, and the controller cannot tell whether it serves; stop it first"
         )
     else:
-        found.changes += [_remove(seat, "repair", place.name), _add(place, "repair")]
+        found.changes += _repair(place, seat)
 
 
 def _leaving(seats: Sequence[Seat], found: Differences) -> None:

@@ -18,15 +18,38 @@ if TYPE_CHECKING:
 
     from nornir_etcd.plan.reconfiguration import Change, Kind
 
-MemberAction = Literal["remove-member", "add-learner", "promote-member", "update-peer-url"]
+MemberAction = Literal[
+    "add-learner",
+    "start-learner",
+    "promote-member",
+    "remove-member",
+    "clear-member",
+    "set-data-aside",
+    "update-peer-url",
+    "readdress-member",
+]
 
 ACTIONS: Mapping[Kind, tuple[MemberAction, ...]] = {
     "remove": ("remove-member",),
-    "add": ("add-learner", "promote-member"),
-    "resume": ("promote-member",),
-    "update": ("update-peer-url",),
+    "add": ("add-learner", "start-learner", "promote-member"),
+    "resume": ("start-learner", "promote-member"),
+    "update": ("update-peer-url", "readdress-member"),
+    "settle": ("readdress-member",),
+    "clear": ("clear-member",),
 }
 """What each kind of change does, in order."""
+
+_ON_ONE_HOST = ("start-learner", "clear-member")
+"""Actions that no other member notices."""
+
+
+def actions(change: Change) -> tuple[MemberAction, ...]:
+    """Return what a change does, in order."""
+    if change.kind == "remove" and change.clears:
+        return ("set-data-aside", "remove-member") if change.purpose == "repair" else ("remove-member", "clear-member")
+    if change.kind == "resume" and change.runs:
+        return ("promote-member",)
+    return ACTIONS[change.kind]
 
 
 @dataclass(frozen=True)
@@ -47,11 +70,21 @@ class Stage:
     @property
     def needs_acknowledgement(self) -> bool:
         """Whether one more failure would stop the cluster at this step."""
-        return self.least.spare == 0
+        return self.least.spare == 0 and self.action not in _ON_ONE_HOST
+
+    @property
+    def stops(self) -> bool:
+        """Whether a voter that serves, or may serve, is stopped or cut off."""
+        change = self.change
+        first = self.action == "remove-member" and change.purpose != "repair"
+        stopped = first or self.action in {"set-data-aside", "update-peer-url", "readdress-member"}
+        return stopped and change.votes and change.healthy is not False
 
     @property
     def refusal(self) -> str:
         """Why it must not be done; empty where it may."""
+        if self.action in _ON_ONE_HOST:
+            return ""
         if not self.after.voters:
             return f"{self.change.name}: is the last member and is not removed"
         if not self.before.enough:
@@ -81,8 +114,9 @@ def _waits(change: Change, left: Collection[Change]) -> bool:
 
 def _rank(change: Change) -> int:
     """Return how early a change should come. Who may be healthy is worked on when the new members are in."""
-    if change.kind in {"resume", "add"}:
-        return 1 if change.kind == "resume" else 4
+    fixed = {"resume": 1, "settle": 2, "add": 4, "clear": 8}
+    if change.kind in fixed:
+        return fixed[change.kind]
     if not change.votes:
         return 3
     gone = change.kind == "remove"
@@ -104,7 +138,7 @@ def stages(changes: Sequence[Change], start: Margin) -> tuple[Stage, ...]:
     """
     found: list[Stage] = []
     for change in changes:
-        for action in ACTIONS[change.kind]:
+        for action in actions(change):
             before = found[-1].after if found else start
             during, after = _effect(action, change, before)
             found.append(Stage(action, change, before, during, after))
@@ -113,13 +147,18 @@ def stages(changes: Sequence[Change], start: Margin) -> tuple[Stage, ...]:
 
 def _effect(action: MemberAction, change: Change, before: Margin) -> tuple[Margin, Margin]:
     """Return the voters while a step runs and after it. Who is not known to be healthy counts as not healthy."""
-    own = int(change.healthy is True and change.votes)
     if action == "promote-member":
         after = Margin(before.staying + 1, before.voters + 1)
         return after, after
-    if action == "remove-member" and change.votes:
+    if not change.votes or action in {"add-learner", *_ON_ONE_HOST}:
+        return before, before
+    own = int(change.healthy is True)
+    if action == "remove-member":
+        own = 0 if change.purpose == "repair" else own  # its data were set aside before
         after = Margin(before.staying - own, before.voters - 1)
         return after, after
-    if action == "update-peer-url" and change.votes:
-        return Margin(before.staying - own, before.voters), Margin(before.staying + 1 - own, before.voters)
-    return before, before
+    if action == "readdress-member":  # its peers have lost it by the change of its URL
+        during = before if change.kind == "update" else Margin(before.staying - own, before.voters)
+        return during, Margin(during.staying + 1, before.voters)
+    after = Margin(before.staying - own, before.voters)  # update-peer-url, set-data-aside
+    return after, after

@@ -125,6 +125,11 @@ class Settings(BaseModel):
     )
 
     # Ours.
+    etcd_member: Annotated[Literal["present", "absent"], BeforeValidator(values.one_of("present", "absent"))] = Field(
+        "present",
+        description="Whether the host shall be a member: where it is absent, `members apply` removes the member and "
+        "clears the host.",
+    )
     etcd_address: Annotated[str, BeforeValidator(addresses.member_address)] = Field(
         description="Address at which clients and members reach this member; the host's hostname, else its name."
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nornir.core.task import Result
 
-from nornir_etcd.exceptions import CommandFailed, NornirEtcdError, StepFailed
+from nornir_etcd.exceptions import CommandFailed, EtcdUnreachable, NornirEtcdError, StepFailed
 from nornir_etcd.layout import layout
 from nornir_etcd.observation import Unknown
 from nornir_etcd.observe import etcd_client, observe_host
@@ -17,8 +17,9 @@ from nornir_etcd.remote.tunnel import opened_tunnel
 from nornir_etcd.runtimes import runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from etcd3 import MultiEndpointEtcd3Client
     from nornir.core.task import Task
 
     from nornir_etcd.cluster import Cluster, Member
@@ -104,7 +105,31 @@ def await_member(
     before = observation.hosts[member.name] if observation and restarted else None
     await_container(task, member, _known(before))
     # Crashes of a container that was started before may have had a reason that is gone: they are not counted.
-    _await_health(task, cluster, member, crashed=0 if restarted else None)
+    _await_answer(task, cluster, member, _reads, "a linearizable read", crashed=0 if restarted else None)
+    return Result(task.host)
+
+
+def await_learner(
+    task: Task, cluster: Cluster, observation: ClusterObservation | None = None, *, restarted: bool = False
+) -> Result:
+    """Wait until the learner runs, answers and knows the leader. It serves no linearizable read.
+
+    https://etcd.io/docs/v3.5/learning/design-learner/: of all calls a learner answers status and serializable reads.
+
+    Args:
+        task: Nornir's.
+        cluster: the host's cluster.
+        observation: what was known before it was (re)started.
+        restarted: whether a container other than those in `observation` must run.
+
+    Raises:
+        StepFailed: it did not come up in time, with the last lines of the container's log.
+        RemoteError: the host could not be worked on.
+    """
+    member = cluster.member(task.host.name)
+    before = observation.hosts[member.name] if observation and restarted else None
+    await_container(task, member, _known(before))
+    _await_answer(task, cluster, member, _follows, "a learner that knows the leader", crashed=0 if restarted else None)
     return Result(task.host)
 
 
@@ -142,23 +167,42 @@ def await_container(task: Task, member: Member, known: Sequence[str], name: str 
         )
 
 
-def _await_health(task: Task, cluster: Cluster, member: Member, *, crashed: int | None) -> None:
+def _reads(client: MultiEndpointEtcd3Client, timeout: float) -> None:
     from nornir_etcd.connections import rpc  # noqa: PLC0415 - gRPC costs 0.1 s of CPU, and many a run needs none
 
+    rpc.linearizable_read(client, timeout=timeout)
+
+
+def _follows(client: MultiEndpointEtcd3Client, timeout: float) -> None:
+    from nornir_etcd.connections import rpc  # noqa: PLC0415 - as above
+
+    if rpc.status(client, timeout=timeout).leader == 0:
+        raise EtcdUnreachable("the learner", wanted="a leader", found="none that it knows")
+
+
+def _await_answer(  # noqa: PLR0913 - who is asked for what
+    task: Task,
+    cluster: Cluster,
+    member: Member,
+    ask: Callable[[MultiEndpointEtcd3Client, float], None],
+    wanted: str,
+    *,
+    crashed: int | None,
+) -> None:
     client = etcd_client(task.host, task.nornir.config, member)
     through = opened_tunnel(task.host)
     ends = time.monotonic() + member.settings.etcd_health_timeout
     look_at = time.monotonic() + CONTAINER_PAUSE
     while True:
         try:
-            rpc.linearizable_read(client, timeout=min(3.0, max(0.1, ends - time.monotonic())))
+            ask(client, min(3.0, max(0.1, ends - time.monotonic())))
             break
         except NornirEtcdError as error:
             if time.monotonic() >= ends:
                 raise StepFailed(
                     "the member does not answer",
                     host=member.name,
-                    wanted=f"a linearizable read within {member.settings.etcd_health_timeout} s",
+                    wanted=f"{wanted} within {member.settings.etcd_health_timeout} s",
                     found=str((through.trouble() if through else None) or error),
                     remedy="see its log and the state of the other members",
                 ) from error

@@ -21,15 +21,17 @@ if TYPE_CHECKING:
     from nornir.core.task import Task
 
     from nornir_etcd.cluster import Cluster
+    from nornir_etcd.manifest import FirstStart
     from nornir_etcd.observation import ClusterObservation
     from nornir_etcd.remote.items import Item
 
 
-def write_manifest(
+def write_manifest(  # noqa: PLR0913 - a keyword for each case
     task: Task,
     cluster: Cluster,
     observation: ClusterObservation | None = None,
     *,
+    first_start: FirstStart | None = None,
     keep_former: bool = False,
     dry_run: bool | None = None,
 ) -> Result:
@@ -43,6 +45,7 @@ def write_manifest(
         task: Nornir's.
         cluster: the host's cluster.
         observation: what is known of the hosts; read anew where it is not given.
+        first_start: what the member is told for a first start that is still to come; a bootstrap where it is None.
         keep_former: keep the manifest that is replaced in the folder above, for the way back.
         dry_run: overrides Nornir's own.
 
@@ -64,7 +67,7 @@ def write_manifest(
         severity_level=logging.DEBUG,
         template=manifest_template(),
         jinja_env=environment(),
-        **context(member, cluster, trusted=trusted, first_start=kept_first_start(member, host)),
+        **context(member, cluster, trusted=trusted, first_start=kept_first_start(member, host) or first_start),
     )
     text: str = rendered[0].result
     require_safeguards(text, member, trusted)

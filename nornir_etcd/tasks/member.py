@@ -9,24 +9,34 @@ from typing import TYPE_CHECKING, Any
 from nornir.core.task import Result
 
 from nornir_etcd.plan.certs import AS_DUE
+from nornir_etcd.plan.step import BY_RPC
 from nornir_etcd.tasks.apiserver import place_apiserver_files, write_apiserver_manifest
 from nornir_etcd.tasks.certificates import issue_apiserver, issue_certificate
+from nornir_etcd.tasks.clear import clear_member
 from nornir_etcd.tasks.container import await_member, pull_image
 from nornir_etcd.tasks.files import place_files
 from nornir_etcd.tasks.leader import move_leader
+from nornir_etcd.tasks.learner import readdress_member, start_learner
 from nornir_etcd.tasks.manifest import write_manifest
+from nornir_etcd.tasks.membership import (
+    add_learner,
+    disarm_corrupt_alarm,
+    promote_member,
+    remove_member,
+    update_peer_url,
+)
 from nornir_etcd.tasks.snapshot import save_snapshot
 from nornir_etcd.tasks.upgrade import await_version, enable_downgrade, roll_back_member, upgrade_member
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from nornir.core.task import Task
 
     from nornir_etcd.cluster import Cluster
     from nornir_etcd.observation import ClusterObservation
     from nornir_etcd.plan.certs import Renewal
-    from nornir_etcd.plan.step import Action
+    from nornir_etcd.plan.step import Action, Step
 
 
 CHANGES_NO_HOST: tuple[Action, ...] = (
@@ -38,6 +48,7 @@ CHANGES_NO_HOST: tuple[Action, ...] = (
     "save-snapshot",
     "enable-downgrade",
     "finish-upgrade",
+    *BY_RPC,
 )
 """Actions by which no host is changed."""
 
@@ -59,35 +70,42 @@ def start_member(task: Task, cluster: Cluster, observation: ClusterObservation) 
     return Result(task.host, changed=written[0].changed, diff=written[0].diff)
 
 
-def carry_out(
+def carry_out(  # noqa: PLR0913 - a step, and what it hangs on
     task: Task,
     cluster: Cluster,
     observation: ClusterObservation,
-    actions: Mapping[str, Action],
+    step: Step,
     *,
     renewal: Renewal = AS_DUE,
+    purge: bool = False,
 ) -> Result:
-    """Carry out the host's step of a wave: all hosts of a wave at once, whatever each has to do.
+    """Carry out a step on the task's host: its own, or one whose member is asked for a change of membership.
 
     Args:
         task: Nornir's.
         cluster: the host's cluster.
         observation: what is known of the hosts.
-        actions: by host name.
+        step: the step.
         renewal: which certificates are made anew before their time.
+        purge: data directories are deleted, not moved aside.
 
     Returns:
         As result the seconds it took.
     """
     started = time.monotonic()
-    action = actions[task.host.name]
-    chosen, more = _TASKS[action]
-    given = {"observation": observation, "renewal": renewal}
+    chosen, more = _TASKS[step.action]
+    given = {
+        "observation": observation,
+        "renewal": renewal,
+        "purge": purge,
+        "member_id": step.member_id,
+        "peer_url": step.peer_url,
+    }
     named = {name: value for name, value in given.items() if name in signature(chosen).parameters}
     done = task.run(task=chosen, cluster=cluster, **named, **more)
     return Result(
         task.host,
-        changed=action not in CHANGES_NO_HOST and done[0].changed,
+        changed=step.action not in CHANGES_NO_HOST and done[0].changed,
         diff=done[0].diff,
         result=time.monotonic() - started,
     )
@@ -111,5 +129,14 @@ _TASKS: dict[Action, tuple[Callable[..., Result], dict[str, Any]]] = {
     "upgrade-member": (upgrade_member, {}),
     "finish-upgrade": (await_version, {}),
     "roll-back-member": (roll_back_member, {}),
+    "add-learner": (add_learner, {}),
+    "start-learner": (start_learner, {}),
+    "promote-member": (promote_member, {}),
+    "remove-member": (remove_member, {}),
+    "clear-member": (clear_member, {"certificates": True}),
+    "set-data-aside": (clear_member, {"certificates": False}),
+    "update-peer-url": (update_peer_url, {}),
+    "disarm-alarm": (disarm_corrupt_alarm, {}),
+    "readdress-member": (readdress_member, {}),
 }
 """The task that carries out a step on its host, and what it is told besides, by action."""

@@ -17,7 +17,9 @@ from nornir_etcd.observe import observe
 from nornir_etcd.plan.manifest import move_leader_first
 from nornir_etcd.plan.quorum import refusal
 from nornir_etcd.plan.state import cluster_state
+from nornir_etcd.plan.step import BY_RPC
 from nornir_etcd.plan.way_back import way_back
+from nornir_etcd.plan.withdrawal import withdrawal
 from nornir_etcd.report.model import StepReport, StepStatus
 from nornir_etcd.tasks import container_log
 from nornir_etcd.tasks.certificates import issue_client, make_ca, make_etcd_ca, retire_ca, switch_signer
@@ -35,7 +37,19 @@ if TYPE_CHECKING:
     from nornir_etcd.plan.step import Action, Plan, Step
 
 UPGRADES = ("upgrade-member", "finish-upgrade")
-STARTS = ("start-member", "await-member", "await-restart", "replace-manifest", *UPGRADES, "roll-back-member")
+JOINS = ("start-learner", "promote-member")
+STARTS = (
+    "start-member",
+    "await-member",
+    "await-restart",
+    "replace-manifest",
+    *UPGRADES,
+    "roll-back-member",
+    "start-learner",
+    "readdress-member",
+)
+OF_MEMBERSHIP = (*BY_RPC, "start-learner", "clear-member", "set-data-aside", "readdress-member")
+"""Actions that are planned, with quorum and leader, from a look taken right before: see nornir_etcd.plan.members."""
 
 ON_CONTROLLER: Mapping[Action, Callable[[Desired], None]] = {
     "make-ca": lambda desired: make_ca(desired.cluster),
@@ -87,8 +101,10 @@ def apply(  # noqa: PLR0913, PLR0917 - a plan, and what is known of its cluster
     announce: Announcer,
     lost: Callable[[], str],
     pause: Pause | None = None,
+    *,
+    purge: bool = False,
 ) -> Applied:
-    """Carry out the waves in order and stop at the first that fails.
+    """Carry out the waves in order, up to the plan's horizon, and stop at the first that fails.
 
     Args:
         nr: Nornir with exactly the hosts of the cluster.
@@ -99,13 +115,16 @@ def apply(  # noqa: PLR0913, PLR0917 - a plan, and what is known of its cluster
         lost: says why a lock of this run is held no more; empty while all are.
         pause: asked before the next member is worked on, the first one excepted; where it says no, nothing more is
             begun.
+        purge: data directories are deleted, not moved aside.
     """
     applied = Applied(images=present(desired.cluster, observation))
     worked_on: set[str] = set()
-    for wave in plan.waves:
+    for number, wave in enumerate(plan.waves):
         if applied.failed or applied.stopped:
             _not_begun(applied, wave, announce, status=StepStatus.SKIPPED)
             continue
+        if number == plan.horizon:  # what follows is planned anew
+            break
         hosts = {step.host for step in wave if _touches(step)}
         if pause is not None and worked_on and hosts - worked_on and not pause(_question(desired, plan, wave)):
             applied.stopped = True
@@ -116,22 +135,33 @@ def apply(  # noqa: PLR0913, PLR0917 - a plan, and what is known of its cluster
         if error := _hindered(desired, wave, applied, lost()):
             _not_begun(applied, wave, announce, status=StepStatus.FAILED, error=error)
             continue
-        if any(step.disruptive for step in wave):
+        if any(step.disruptive and step.action not in OF_MEMBERSHIP for step in wave):
             observation = observe(nr, desired.cluster)
             announce("observed")
             if refused := _refused(desired, wave, observation):
                 _not_begun(applied, wave, announce, status=StepStatus.FAILED, error=refused)
                 continue
-            if came_to_lead := _leads_by_now(desired, wave[0], observation, applied):
-                _on_hosts(nr, desired, [came_to_lead], observation, applied, announce)
+            _let_another_lead(nr, desired, wave[0], observation, applied, announce)
         if applied.failed:  # the leader leads on, and is not stopped
             _not_begun(applied, wave, announce, status=StepStatus.SKIPPED)
         else:
-            _carry_out(nr, desired, wave, observation, applied, announce)
-            if applied.failed and wave[0].action in UPGRADES:
-                _roll_back(nr, desired, wave[0], applied, announce, lost())
+            _carry_out(nr, desired, wave, observation, applied, announce, purge=purge)
+            if applied.failed:
+                _take_back(nr, desired, wave[0], applied, announce, lost())
         announce("wave-finished")
     return applied
+
+
+def _take_back(  # noqa: PLR0913, PLR0917 - a failed step, and what is known of its cluster
+    nr: Nornir, desired: Desired, failed: Step, applied: Applied, announce: Announcer, lost: str
+) -> None:
+    """Undo what a failed step has begun, where that is safe; else the step's error says why it is left."""
+    undo = _roll_back if failed.action in UPGRADES else _withdraw if failed.action in JOINS else None
+    if undo is not None and lost:
+        what = "rolled back" if failed.action in UPGRADES else "removed again"
+        _say_more(applied, f"not {what}, since another operator may be at work: {lost}; run the same command again")
+    elif undo is not None:
+        undo(nr, desired, failed, applied, announce)
 
 
 def _carry_out(  # noqa: PLR0913, PLR0917 - a wave, and what is known of its cluster
@@ -141,11 +171,13 @@ def _carry_out(  # noqa: PLR0913, PLR0917 - a wave, and what is known of its clu
     observation: ClusterObservation,
     applied: Applied,
     announce: Announcer,
+    *,
+    purge: bool,
 ) -> None:
     if any(not step.host for step in wave):
         applied.steps += [_on_controller(nr, desired, step, announce) for step in wave]
     else:
-        _on_hosts(nr, desired, wave, observation, applied, announce)
+        _on_hosts(nr, desired, wave, observation, applied, announce, purge=purge)
 
 
 def _hindered(desired: Desired, wave: Sequence[Step], applied: Applied, lost: str) -> str:
@@ -154,6 +186,18 @@ def _hindered(desired: Desired, wave: Sequence[Step], applied: Applied, lost: st
         return f"{desired.cluster.name}: not begun, since another operator may be at work: {lost}; run again"
     differing = difference(applied.images) if any(step.action in STARTS for step in wave) else ""
     return f"{desired.cluster.name}: the image is not the same on all hosts: {differing}; {REMEDY}" if differing else ""
+
+
+def _let_another_lead(  # noqa: PLR0913, PLR0917 - a step, and what is known of its cluster
+    nr: Nornir,
+    desired: Desired,
+    step: Step,
+    observation: ClusterObservation,
+    applied: Applied,
+    announce: Announcer,
+) -> None:
+    if came_to_lead := _leads_by_now(desired, step, observation, applied):
+        _on_hosts(nr, desired, [came_to_lead], observation, applied, announce)
 
 
 def _leads_by_now(desired: Desired, step: Step, observation: ClusterObservation, applied: Applied) -> Step | None:
@@ -177,21 +221,26 @@ def _question(desired: Desired, plan: Plan, wave: Sequence[Step]) -> str:
     return f"{desired.cluster.name}: next {step.host}: {step.reason}" + (f"; {step.margin}" if step.margin else "")
 
 
-def _roll_back(  # noqa: PLR0913, PLR0917 - a failed step, and what is known of its cluster
-    nr: Nornir, desired: Desired, failed: Step, applied: Applied, announce: Announcer, lost: str
-) -> None:
+def _roll_back(nr: Nornir, desired: Desired, failed: Step, applied: Applied, announce: Announcer) -> None:
     """Put a member back that did not come up; where that is not allowed, the failed step's error says why."""
-    if lost:
-        _say_more(
-            applied, f"not rolled back, since another operator may be at work: {lost}; run the same command again"
-        )
-        return
     observation = observe(nr, desired.cluster, deep=True)
     announce("observed")
     step = way_back(desired.cluster, observation, desired.manifests, failed.host)
     if isinstance(step, str):
         _say_more(applied, step)
     else:
+        _on_hosts(nr, desired, [step], observation, applied, announce)
+
+
+def _withdraw(nr: Nornir, desired: Desired, failed: Step, applied: Applied, announce: Announcer) -> None:
+    """Remove a learner that did not come up; where that is not to be done, the failed step's error says why."""
+    observation = observe(nr, desired.cluster)
+    announce("observed")
+    steps = withdrawal(desired.cluster, observation, failed)
+    if isinstance(steps, str):
+        _say_more(applied, steps)
+        return
+    for step in steps:
         _on_hosts(nr, desired, [step], observation, applied, announce)
 
 
@@ -248,18 +297,25 @@ def _on_hosts(  # noqa: PLR0913, PLR0917 - a wave, and what is known of its clus
     observation: ClusterObservation,
     applied: Applied,
     announce: Announcer,
+    *,
+    purge: bool = False,
 ) -> None:
-    steps = {step.host: step for step in wave}
+    steps = {worker(nr, desired, step, observation): step for step in wave}
     nr.data.reset_failed_hosts()
     chosen = nr.filter(filter_func=lambda host: host.name in steps)
     times = {name: _Times() for name in steps}
     results = chosen.run(
-        task=_announced, desired=desired, observation=observation, steps=steps, announce=announce, times=times
+        task=_announced,
+        desired=desired,
+        observation=observation,
+        steps=steps,
+        announce=announce,
+        times=times,
+        purge=purge,
     )
     failed = {name: failure(name, multi) for name, multi in results.items() if multi.failed}
-    logs = _logs(chosen, desired, (step.host for step in wave if step.host in failed and step.action in STARTS))
-    for step in wave:
-        name = step.host
+    logs = _logs(chosen, desired, (name for name, step in steps.items() if name in failed and step.action in STARTS))
+    for name, step in steps.items():
         if name in failed:
             became = {"status": StepStatus.FAILED, "error": failed[name], "log": logs.get(name, [])}
         else:
@@ -270,6 +326,19 @@ def _on_hosts(  # noqa: PLR0913, PLR0917 - a wave, and what is known of its clus
         applied.steps.append(step_report(step, **({"diff": _diff(results[name])} | took | became)))
         if step.action not in CHANGES_NO_HOST:
             applied.changed.add(name)
+
+
+def worker(nr: Nornir, desired: Desired, step: Step, observation: ClusterObservation) -> str:
+    """Return the host on which a step is carried out: its own, or that of a voter which is asked for a change.
+
+    The member itself is the last to be asked: what it is told may be the last thing that it hears.
+    """
+    if step.action not in BY_RPC and step.host in nr.inventory.hosts:
+        return step.host
+    state = cluster_state(desired.cluster, observation)
+    voters = [name for name in state.healthy if not state.entries[name].is_learner]
+    asked = min(voters, key=lambda name: (name == step.host, name != state.leader, name), default=None)
+    return asked or desired.cluster.members[0].name  # whose answer says why there is none
 
 
 @dataclass
@@ -287,18 +356,20 @@ def _announced(  # noqa: PLR0913, PLR0917 - a step, and what is known of its clu
     steps: Mapping[str, Step],
     announce: Announcer,
     times: Mapping[str, _Times],
+    *,
+    purge: bool,
 ) -> Result:
     """Carry out the host's step between the announcements of its two boundaries."""
     step = steps[task.host.name]
     announce("step-started", host=step.host, step=step.id)
-    times[step.host].began = datetime.now(tz=timezone.utc)
+    times[task.host.name].began = datetime.now(tz=timezone.utc)
     started = time.monotonic()
     status = StepStatus.FAILED
     try:
-        done = carry_out(task, desired.cluster, observation, {step.host: step.action}, renewal=desired.renewal)
+        done = carry_out(task, desired.cluster, observation, step, renewal=desired.renewal, purge=purge)
         status = StepStatus.DONE
     finally:
-        times[step.host].seconds = time.monotonic() - started
+        times[task.host.name].seconds = time.monotonic() - started
         announce("step-finished", host=step.host, step=step.id, status=status.value)
     return done
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nornir_etcd.plan.certs import Renewal
     from nornir_etcd.plan.planner import Difference
     from nornir_etcd.plan.rotation import Rotation
+    from nornir_etcd.plan.step import Consent
     from nornir_etcd.report.model import Finding
     from nornir_etcd.workflows.apply import Pause
 
@@ -47,6 +48,37 @@ class Runbook:
 
 
 @dataclass(frozen=True)
+class Agreed:
+    """What the operator has agreed to, or is asked for.
+
+    Attributes:
+        no_margin: on the way one more failure may stop the cluster.
+        repair: data of members that are lost or corrupt may be given up.
+        ask: asks whether to go on, where something else is to be agreed to that can be asked for.
+    """
+
+    no_margin: bool = False
+    repair: bool = False
+    ask: Pause | None = None
+
+    def refusal(self, consent: Consent) -> str | None:
+        """Return why a plan is not carried out for want of this consent, or None where it is given.
+
+        Args:
+            consent: what the plan needs.
+        """
+        if self.no_margin if consent.kind == "no-margin" else self.repair:
+            return None
+        if consent.kind == "repair" and self.ask is not None and self.ask(f"{consent.subject}: {consent.text}"):
+            return None
+        said = "--accept-no-margin" if consent.kind == "no-margin" else "--yes"
+        return f"{consent.subject}: {consent.text}; say {said} if that is meant"
+
+
+NOTHING_AGREED = Agreed()
+
+
+@dataclass(frozen=True)
 class Run:
     """What the clusters of one run have in common."""
 
@@ -62,6 +94,8 @@ class Run:
     rotation: Rotation
     overrides: Mapping[str, str]
     pause: Pause | None = None
+    agreed: Agreed = NOTHING_AGREED
+    purge: bool = False
 
     def announcer(self, cluster: Cluster) -> Announcer:
         """Return what tells of a cluster's boundaries."""

@@ -9,7 +9,7 @@ from nornir_etcd.checks.selection import select
 from nornir_etcd.plan.certs import Renewal
 from nornir_etcd.plan.members import member_lines
 from nornir_etcd.plan.rotation import Rotation
-from nornir_etcd.workflows.run import Runbook
+from nornir_etcd.workflows.run import Agreed, Runbook
 from nornir_etcd.workflows.walk import walk
 
 if TYPE_CHECKING:
@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from nornir_etcd.report.model import Report
     from nornir_etcd.workflows.apply import Pause
 
+ROUNDS = 100
+"""More than a cluster of seven can need: a join takes four, to clear a host two."""
+
 CERTS = Runbook("certs", frozenset({"certificates"}), (certificates.check,), deep=False)
 CERTS_RENEW = Runbook("certs renew", CERTS.allowed, CERTS.checks, deep=False)
 CERTS_ROTATE_CA = Runbook(
     "certs rotate-ca", frozenset({"certificates", "manifests", "authority"}), CERTS.checks, deep=False, rounds=12
 )
 CERTS_STATUS = Runbook("certs status", frozenset(), CERTS.checks, deep=False)
-DEPLOY = Runbook("deploy", frozenset({"certificates", "manifests"}), SUBJECTS)
+DEPLOY = Runbook("deploy", frozenset({"certificates", "manifests"}), SUBJECTS, rounds=ROUNDS)
+MEMBERS_APPLY = Runbook("members apply", frozenset({"members"}), SUBJECTS, rounds=ROUNDS, strangers=True)
 MEMBERS_PLAN = Runbook("members plan", frozenset({"members"}), (), deep=False, strangers=True)
 MEMBERS_STATUS = Runbook(
     "members status", frozenset(), (membership.check,), deep=False, strangers=True, tells=member_lines
@@ -175,12 +179,14 @@ def deploy(  # noqa: PLR0913 - one keyword for each option
     overrides: Mapping[str, str] | None = None,
     dry_run: bool | None = None,
     accept_downtime: bool = False,
+    accept_no_margin: bool = False,
     events: Events | None = None,
 ) -> Report:
     """Bring every cluster to what the inventory asks for: certificates, static Pods, verification.
 
     Empty hosts are bootstrapped. On a cluster that lives only what differs is changed, one member at a time, the
-    leader last. Membership and versions are not changed; a difference there is refused.
+    leader last, and hosts that are new join it, one after the other. Other differences of membership, and of versions,
+    are refused.
 
     Args:
         nr: Nornir with the inventory.
@@ -188,6 +194,7 @@ def deploy(  # noqa: PLR0913 - one keyword for each option
         overrides: variables set above the inventory.
         dry_run: plan only; Nornir's own setting where it is None.
         accept_downtime: a cluster of one member may be stopped.
+        accept_no_margin: while hosts join, one more failure may stop the cluster, as when one member becomes three.
         events: told of every boundary that the run passes; `nornir_etcd.events.EventFile` is one.
 
     Returns:
@@ -204,6 +211,54 @@ def deploy(  # noqa: PLR0913 - one keyword for each option
         dry_run=dry_run,
         accept_downtime=accept_downtime,
         events=events,
+        agreed=Agreed(no_margin=accept_no_margin),
+    )
+
+
+def members_apply(  # noqa: PLR0913 - one keyword for each option
+    nr: Nornir,
+    *,
+    hosts: Collection[str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    dry_run: bool | None = None,
+    accept_no_margin: bool = False,
+    repair: bool = False,
+    purge: bool = False,
+    ask: Pause | None = None,
+    events: Events | None = None,
+) -> Report:
+    """Bring the live members to those of the inventory: grow, shrink, replace, repair, re-address.
+
+    One change at a time, each planned from a fresh look: the quorum is counted anew before every step. New members come
+    as learners and are promoted when they have caught up; a learner that does not come up is removed again. A run that
+    was ended goes on where hosts and members show that it was.
+
+    Args:
+        nr: Nornir with the inventory.
+        hosts: the hosts that may change; all of the inventory where it is None.
+        overrides: variables set above the inventory.
+        dry_run: plan only; Nornir's own setting where it is None.
+        accept_no_margin: on the way one more failure may stop the cluster.
+        repair: members whose data are lost or corrupt are removed, and start anew from what the others have.
+        purge: data directories of members that leave are deleted, not moved aside.
+        ask: asked, with what comes next, before each such member is given up, where `repair` does not say so already.
+        events: told of every boundary that the run passes; `nornir_etcd.events.EventFile` is one.
+
+    Returns:
+        The report. What went wrong on hosts stands in it and is not raised.
+
+    Raises:
+        InventoryError: with every fault of the inventory.
+    """
+    return walk(
+        MEMBERS_APPLY,
+        nr,
+        hosts=hosts,
+        overrides=overrides,
+        dry_run=dry_run,
+        events=events,
+        agreed=Agreed(no_margin=accept_no_margin, repair=repair, ask=ask),
+        purge=purge,
     )
 
 

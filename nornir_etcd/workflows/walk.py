@@ -22,7 +22,7 @@ from nornir_etcd.plan.rotation import Rotation
 from nornir_etcd.report.members import member_reports
 from nornir_etcd.report.model import ClusterReport, Outcome, Report
 from nornir_etcd.workflows.inventory import check_selection, clusters_in, whole_inventory
-from nornir_etcd.workflows.run import Run, Runbook
+from nornir_etcd.workflows.run import NOTHING_AGREED, Agreed, Run, Runbook
 from nornir_etcd.workflows.work import run_cluster
 from nornir_etcd.workspace import manifest_template
 
@@ -53,6 +53,8 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
     renewal: Renewal = AS_DUE,
     rotation: Rotation | None = None,
     pause: Pause | None = None,
+    agreed: Agreed = NOTHING_AGREED,
+    purge: bool = False,
 ) -> Report:
     """Walk every cluster that has one of the selected hosts.
 
@@ -71,6 +73,8 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         renewal: which certificates are made anew before their time.
         rotation: what the operator has said of a CA rotation.
         pause: asked before each member but the first is stopped.
+        agreed: what the operator has agreed to.
+        purge: data directories of members that leave are deleted, not moved aside.
 
     Raises:
         InventoryError: with every fault of the inventory; nothing has been touched.
@@ -78,8 +82,8 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
     started = datetime.now(tz=timezone.utc)
     inventory = whole_inventory(nr)
     clusters, warnings = clusters_in(inventory, overrides)
-    members = {member.name for cluster in clusters for member in cluster.members}
-    selected = [name for name in nr.inventory.hosts if name in members] if hosts is None else hosts
+    known = {host.name for cluster in clusters for host in cluster.hosts}
+    selected = [name for name in nr.inventory.hosts if name in known] if hosts is None else hosts
     check_selection(inventory, selected)
     run = Run(
         runbook=runbook,
@@ -94,10 +98,12 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         rotation=rotation or Rotation(),
         overrides=overrides or {},
         pause=pause,
+        agreed=agreed,
+        purge=purge,
     )
     announce = Announcer(events, runbook.name)
     announce("run-started")
-    chosen = [cluster for cluster in clusters if any(member.name in run.scope for member in cluster.members)]
+    chosen = [cluster for cluster in clusters if any(host.name in run.scope for host in cluster.hosts)]
     warnings += tuple(line for cluster in chosen for line in waivers.unmatched(cluster, KINDS))
     at_once = max(1, MAX_SESSIONS // max(len(cluster.members) for cluster in chosen))
     with ThreadPoolExecutor(max_workers=min(at_once, len(chosen)), thread_name_prefix="cluster") as pool:
@@ -118,9 +124,11 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
 def _only(nr: Nornir, inventory: Inventory, cluster: Cluster, run: Run) -> Nornir:
     """Return a Nornir with the hosts of one cluster and a state of its own.
 
-    Failed hosts are neither taken over from the caller nor left behind.
+    Failed hosts are neither taken over from the caller nor left behind. Hosts that shall be members no more are the
+    business of those runbooks alone that ask whoever is live.
     """
-    hosts = {member.name: inventory.hosts[member.name] for member in cluster.members}
+    asked = cluster.hosts if run.runbook.strangers else cluster.members
+    hosts = {member.name: inventory.hosts[member.name] for member in asked}
     return Nornir(
         inventory=Inventory(hosts=hosts, groups=inventory.groups, defaults=inventory.defaults),  # type: ignore[arg-type]  # a dict is what Hosts is
         config=nr.config,

@@ -63,7 +63,7 @@ def run_cluster(nr: Nornir, cluster: Cluster, run: Run) -> ClusterReport:
     if run.dry_run and run.runbook.allowed:
         work.applied = Applied([step_report(step) for step in work.planned.steps])
         return work.report([])
-    if work.planned.steps:
+    if work.planned.steps and work.agrees():
         work.change()
     return work.report(work.verify())
 
@@ -83,6 +83,7 @@ class Work:
         self.applied = Applied()
         self.notes: tuple[str, ...] = ()
         self.astray: tuple[str, ...] = ()  # why the next stage of the way cannot be wanted
+        self.agreed: set[tuple[str, str]] = set()  # kind and subject of what the operator has agreed to
 
     def look(self, *, deep: bool, surroundings: bool = True) -> None:
         """Observe, and read what the controller's folder holds by now."""
@@ -118,6 +119,20 @@ class Work:
         self.planned, self.found = preflighted(self.desired, self.observation, planned)
         self.announce("planned", status="refused" if self.planned.refusals else "")
 
+    def agrees(self) -> bool:
+        """Whether the operator agrees to what the plan needs consent for; where not, it is refused."""
+        refused = []
+        for consent in self.planned.consents:
+            if (consent.kind, consent.subject) in self.agreed:
+                continue
+            if why := self.run.agreed.refusal(consent):
+                refused.append(why)
+            else:
+                self.agreed.add((consent.kind, consent.subject))
+        if refused:
+            self.planned = Plan(refusals=tuple(refused), notes=self.planned.notes)
+        return not refused
+
     def change(self) -> None:
         """Carry the plan out while nobody else may: what was seen before the locks were had may be so no more."""
         state = cluster_state(self.cluster, self.observation)
@@ -133,10 +148,10 @@ class Work:
     def _rounds(self, locks: ClusterLocks) -> None:
         self.announce("locked")
         deep = self.run.runbook.deep
-        self.look(deep="version" in self.run.runbook.allowed)  # a plan wants no more of the others
+        self.look(deep=bool({"version", "members"} & self.run.runbook.allowed))  # the others plan from less
         for _ in range(self.run.runbook.rounds):
             self.decide()
-            if self.planned.steps:
+            if self.planned.steps and self.agrees():
                 self.applied.add(
                     apply(
                         self.nr,
@@ -146,6 +161,7 @@ class Work:
                         self.announce,
                         locks.lost,
                         self.run.pause,
+                        purge=self.run.purge,
                     )
                 )
                 # No further round trip to a host: the one that looks again reads all that is to be verified.

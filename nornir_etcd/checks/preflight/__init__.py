@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nornir_etcd.checks.kinds import HOST, Kind
 from nornir_etcd.checks.preflight import clock, host, image, kubelet, network
-from nornir_etcd.plan.step import CONTROLLER_ACTIONS
+from nornir_etcd.plan.step import BY_RPC, CONTROLLER_ACTIONS
 from nornir_etcd.report.model import Severity
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def concern(desired: Desired, plan: Plan) -> Concern:
     """Return what the plan does to hosts; where it is refused, what it might have done."""
     if plan.refusals:
         return Concern(desired.scope, desired.scope if "manifests" in desired.allowed else frozenset())
-    nothing = (*CONTROLLER_ACTIONS, "move-leader", "save-snapshot", "enable-downgrade", "remove-member")
+    clearing = ("clear-member", "set-data-aside")  # what is wrong with a host is no reason to leave etcd on it
+    nothing = (*CONTROLLER_ACTIONS, "move-leader", "save-snapshot", "enable-downgrade", *BY_RPC, *clearing)
     files = ("place-files", "place-apiserver-files", "replace-apiserver")
     written = frozenset(step.host for step in plan.steps if step.action not in nothing)
     started = frozenset(step.host for step in plan.steps if step.action not in (*nothing, *files))

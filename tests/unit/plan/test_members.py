@@ -10,7 +10,7 @@ import pytest
 from nornir_etcd.observation import ClusterObservation, EndpointObservation, MemberInfo, MemberStatus, Unknown
 from nornir_etcd.plan.identity import bootstrap_ids
 from nornir_etcd.plan.members import member_lines, plan_members
-from tests.unit.builders import EMPTY, World, deployed
+from tests.unit.builders import EMPTY, NOW, World, deployed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def grown(*new: int, size: int = 3) -> World:
 
 
 def plan(world: World, **strangers: EndpointObservation) -> Plan:
-    planned = plan_members(world.cluster, seen(world, **strangers))
+    planned = plan_members(world.cluster, seen(world, **strangers), world.store, scope=world.names, now=NOW)
     assert not (planned.refusals and planned.steps)
     assert len({step.id for step in planned.steps}) == len(planned.steps)
     assert all(len(wave) == 1 for wave in planned.waves)
@@ -57,6 +57,10 @@ def told(planned: Plan) -> Sequence[tuple[str, str]]:
     return [(step.host, step.action) for step in planned.steps]
 
 
+def join(host: str) -> list[tuple[str, str]]:
+    return [(host, action) for action in ("add-learner", "start-learner", "promote-member", "await-member")]
+
+
 def test_a_cluster_as_the_inventory_wants_it_needs_nothing() -> None:
     planned = plan(deployed())
     assert not planned.steps
@@ -65,13 +69,8 @@ def test_a_cluster_as_the_inventory_wants_it_needs_nothing() -> None:
 
 def test_hosts_that_are_new_join_one_after_the_other() -> None:
     planned = plan(grown(4, 5, size=5))
-    assert told(planned) == [
-        ("master-4", "add-learner"),
-        ("master-4", "promote-member"),
-        ("master-5", "add-learner"),
-        ("master-5", "promote-member"),
-    ]
-    assert [step.margin for step in planned.steps][1:4:2] == [
+    assert told(planned) == [*join("master-4"), *join("master-5")]
+    assert [step.margin for step in planned.steps if step.action == "promote-member"] == [
         "4 of 4 voters stay, quorum 3: survives 1 more failure",
         "5 of 5 voters stay, quorum 3: survives 2 more failures",
     ]
@@ -87,7 +86,9 @@ def test_a_state_without_margin_is_named() -> None:
         "master-2: promote-member, master-3: add-learner"
     )
     assert "acknowledged" in plan(world).steps[0].precondition
-    assert "acknowledged" not in plan(world).steps[3].precondition
+    assert "acknowledged" not in plan(world).steps[-2].precondition
+    (consent,) = plan(world).consents
+    assert (consent.kind, consent.subject) == ("no-margin", "example")
 
 
 @pytest.mark.parametrize("dead", [REFUSES, SILENT], ids=["refuses", "silent"])
@@ -95,7 +96,7 @@ def test_a_dead_stranger_is_removed_before_its_replacement_joins(dead: EndpointO
     world = grown(3)
     world.more = (OLD,)
     planned = plan(world, old=dead)
-    assert told(planned) == [("old", "remove-member"), ("master-3", "add-learner"), ("master-3", "promote-member")]
+    assert told(planned) == [("old", "remove-member"), *join("master-3")]
     assert planned.steps[0].reason == "replace old by master-3 (member 77, https://192.0.2.99:2380)"
 
 
@@ -103,8 +104,8 @@ def test_a_stranger_that_answers_is_removed_when_the_new_one_votes() -> None:
     world = grown(3)
     world.more = (OLD,)
     planned = plan(world, old=answering(world, 0x77))
-    assert [action for _, action in told(planned)] == ["add-learner", "promote-member", "remove-member"]
-    assert planned.steps[2].disruptive
+    assert told(planned) == [*join("master-3"), ("old", "remove-member")]
+    assert planned.steps[-1].disruptive
 
 
 def test_leadership_is_moved_away_from_a_member_that_leaves() -> None:
@@ -130,7 +131,9 @@ def test_silence_says_nothing_where_every_member_is_asked_through_ssh() -> None:
     world.more = (OLD,)
     observation = seen(world, old=SILENT)
     through = {name: replace(one, via="ssh") for name, one in observation.endpoints.items()}
-    planned = plan_members(world.cluster, replace(observation, endpoints=through))
+    planned = plan_members(
+        world.cluster, replace(observation, endpoints=through), world.store, scope=world.names, now=NOW
+    )
     assert told(planned)[-1] == ("old", "remove-member")
 
 
@@ -144,15 +147,16 @@ def test_a_member_that_lost_its_data_is_repaired() -> None:
     world = deployed()
     world[3].data, world[3].up = EMPTY, False
     planned = plan(world)
-    assert [action for _, action in told(planned)] == ["remove-member", "add-learner", "promote-member"]
+    assert told(planned) == [("master-3", "set-data-aside"), ("master-3", "remove-member"), *join("master-3")]
     assert planned.steps[0].reason.startswith("repair (member ")
+    assert [consent.kind for consent in planned.consents] == ["no-margin", "repair"]
 
 
 def test_a_host_of_the_inventory_that_cannot_be_read_is_in_nobodys_way() -> None:
     world = grown(5, size=5)
     world[4].error, world[4].up = Unknown("no route to host"), False
     planned = plan(world)
-    assert told(planned) == [("master-5", "add-learner"), ("master-5", "promote-member")]
+    assert told(planned) == join("master-5")
     assert "counts as lost" in planned.notes[0]
 
 
@@ -167,7 +171,7 @@ def test_a_member_that_has_moved_is_re_addressed_and_its_health_known_where_it_a
     world = deployed()
     world.entries["master-3"] = replace(world.entry(world[3]), peer_urls=("https://192.0.2.130:2380",))
     planned = plan(world)
-    assert told(planned) == [("master-3", "update-peer-url")]
+    assert told(planned) == [("master-3", "update-peer-url"), ("master-3", "readdress-member")]
     assert planned.steps[0].margin == "2 of 3 voters stay, quorum 2: survives 0 more failures"
 
 
