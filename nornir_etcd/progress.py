@@ -49,6 +49,7 @@ LABELS = {
     "remove_member": "removing a member",
     "clear_member": "stopping etcd and moving its data aside",
     "update_peer_url": "changing a peer URL",
+    "disarm_corrupt_alarm": "disarming an alarm",
     "container_log": "reading the container's log",
 }
 """What is drawn while a task of that name runs; other tasks are not drawn."""

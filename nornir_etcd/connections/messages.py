@@ -60,6 +60,14 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     },
     "MemberListRequest": {"linearizable": (1, "bool")},
     "MemberListResponse": {"header": (1, "ResponseHeader"), "members": (2, "[Member]")},
+    "MemberAddRequest": {"peerURLs": (1, "[string]"), "isLearner": (2, "bool")},
+    "MemberAddResponse": {"header": (1, "ResponseHeader"), "member": (2, "Member"), "members": (3, "[Member]")},
+    "MemberRemoveRequest": {"ID": (1, "uint64")},
+    "MemberRemoveResponse": {"header": (1, "ResponseHeader"), "members": (2, "[Member]")},
+    "MemberUpdateRequest": {"ID": (1, "uint64"), "peerURLs": (2, "[string]")},
+    "MemberUpdateResponse": {"header": (1, "ResponseHeader"), "members": (2, "[Member]")},
+    "MemberPromoteRequest": {"ID": (1, "uint64")},
+    "MemberPromoteResponse": {"header": (1, "ResponseHeader"), "members": (2, "[Member]")},
     "AlarmRequest": {"action": (1, "enum"), "memberID": (2, "uint64"), "alarm": (3, "enum")},
     "AlarmMember": {"memberID": (1, "uint64"), "alarm": (2, "enum")},
     "AlarmResponse": {"header": (1, "ResponseHeader"), "alarms": (2, "[AlarmMember]")},
@@ -146,6 +154,14 @@ StatusRequest = _message_class("StatusRequest")
 StatusResponse = _message_class("StatusResponse")
 MemberListRequest = _message_class("MemberListRequest")
 MemberListResponse = _message_class("MemberListResponse")
+MemberAddRequest = _message_class("MemberAddRequest")
+MemberAddResponse = _message_class("MemberAddResponse")
+MemberRemoveRequest = _message_class("MemberRemoveRequest")
+MemberRemoveResponse = _message_class("MemberRemoveResponse")
+MemberUpdateRequest = _message_class("MemberUpdateRequest")
+MemberUpdateResponse = _message_class("MemberUpdateResponse")
+MemberPromoteRequest = _message_class("MemberPromoteRequest")
+MemberPromoteResponse = _message_class("MemberPromoteResponse")
 AlarmRequest = _message_class("AlarmRequest")
 AlarmResponse = _message_class("AlarmResponse")
 HashKVRequest = _message_class("HashKVRequest")

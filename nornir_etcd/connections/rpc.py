@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nornir_etcd.connections import messages
+from nornir_etcd.connections.refusals import LEADER_CHANGED, NOT_LEADER, QUORUM, REMEDIES, said
 from nornir_etcd.exceptions import EtcdError, EtcdRefused, EtcdTimeout, EtcdTlsError, EtcdUnreachable
 from nornir_etcd.observation import Alarm, HashKv, MemberInfo, MemberList, MemberStatus
 
@@ -23,9 +24,7 @@ _ALARM_GET = 0
 _ALARM_KINDS = {1: "NOSPACE", 2: "CORRUPT"}
 _DOWNGRADE_ACTIONS = {"validate": 0, "enable": 1, "cancel": 2}  # DowngradeRequest.DowngradeAction, as above
 
-_LEADER_CHANGED = "etcdserver: leader changed"  # ErrGRPCLeaderChanged of api/v3rpc/rpctypes/error.go
-_NOT_LEADER = "etcdserver: not leader"  # ErrGRPCNotLeader, as above
-_AUTH_IS_OFF = "etcdserver: authentication is not enabled"  # ErrGRPCAuthNotEnabled, as above
+_AUTH_IS_OFF = "etcdserver: authentication is not enabled"  # ErrGRPCAuthNotEnabled of api/v3rpc/rpctypes/error.go
 _LOGIN_FAILED = "etcdserver: authentication failed"  # ErrGRPCAuthFailed, as above
 ELECTION_PAUSE = 0.1
 """Seconds before a read is made again that an election broke off; one takes one to two seconds."""
@@ -151,7 +150,7 @@ def move_leader(client: MultiEndpointEtcd3Client, *, to: int, timeout: float) ->
             timeout,
         )
     except EtcdRefused as error:
-        if _NOT_LEADER in error.found:
+        if said(error, NOT_LEADER):
             return False
         raise
     return True
@@ -251,7 +250,7 @@ def linearizable_read(client: MultiEndpointEtcd3Client, *, timeout: float) -> fl
             _call(client, "KV/Range", messages.RangeRequest(key=b"health"), messages.RangeResponse, left)
         except EtcdRefused as error:
             left = start + timeout - time.monotonic() - ELECTION_PAUSE
-            if _LEADER_CHANGED in error.found and left > 0:
+            if said(error, LEADER_CHANGED) and left > 0:
                 time.sleep(ELECTION_PAUSE)
                 continue
             if not error.found.startswith("PERMISSION_DENIED"):
@@ -353,14 +352,13 @@ _NAME = "issue the member's certificate again with this address among its SANs"
 _ADDRESS = "check that address and port are those of etcd's client URL"
 _RUNNING = "check that etcd runs and listens there"
 _NETWORK = "check address, routes and firewall"
-_QUORUM = "check that a majority of members runs, and its load and disks"
 
 # The first whose text occurs counts. The texts are those of gRPC's C core (seen with grpcio 1.85 against etcd 3.4.23,
 # 3.5.1, 3.5.16 and 3.5.30) and of etcd's api/v3rpc/rpctypes/error.go, since etcd says UNAVAILABLE too when it answers.
 _CAUSES = (
-    _Cause("etcdserver: request timed out", EtcdTimeout, "", _QUORUM),
+    _Cause("etcdserver: request timed out", EtcdTimeout, "", QUORUM),
     # gRPC gives the deadline to the server as well; etcd's word of it comes as UNKNOWN where it is there first.
-    _Cause("context deadline exceeded", EtcdTimeout, "", _QUORUM),
+    _Cause("context deadline exceeded", EtcdTimeout, "", QUORUM),
     _Cause("etcdserver: ", EtcdRefused, "", ""),
     _Cause("certificate has expired", EtcdTlsError, "a served certificate, or a CA, that has expired", _RENEW),
     _Cause("certificate is not yet valid", EtcdTlsError, "a served certificate that is not valid yet", _RENEW),
@@ -387,7 +385,7 @@ _CAUSES = (
 )
 
 _OTHER_CAUSES = {
-    "DEADLINE_EXCEEDED": _Cause("", EtcdTimeout, "none", _QUORUM),
+    "DEADLINE_EXCEEDED": _Cause("", EtcdTimeout, "none", QUORUM),
     # A reset may also hide TLS 1.3's refusal of a client certificate: it discards the alert before it.
     "UNAVAILABLE": _Cause("", EtcdUnreachable, "", "see etcd's log: it stops, or refuses the client certificate"),
 }
@@ -408,7 +406,8 @@ def explain(code: str, details: str, *, endpoint: str, timeout: float) -> EtcdEr
     if cause.error is EtcdRefused:
         found = f"{code} {found}"
     wanted = f"an answer within {timeout:g} s" if cause.error is EtcdTimeout else ""
-    return cause.error(f"etcd at {endpoint}", wanted=wanted, found=found, remedy=cause.remedy)
+    remedy = cause.remedy or REMEDIES.get(details, "")
+    return cause.error(f"etcd at {endpoint}", wanted=wanted, found=found, remedy=remedy)
 
 
 def _shorten(details: str) -> str:

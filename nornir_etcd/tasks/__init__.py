@@ -10,22 +10,34 @@ from nornir_etcd.tasks.container import await_member, container_log, pull_image
 from nornir_etcd.tasks.files import place_files
 from nornir_etcd.tasks.leader import move_leader
 from nornir_etcd.tasks.manifest import write_manifest
+from nornir_etcd.tasks.membership import (
+    add_learner,
+    disarm_corrupt_alarm,
+    promote_member,
+    remove_member,
+    update_peer_url,
+)
 from nornir_etcd.tasks.snapshot import save_snapshot
 from nornir_etcd.tasks.upgrade import await_version, enable_downgrade, roll_back_member, upgrade_member
 
 __all__ = [
+    "add_learner",
     "await_member",
     "await_version",
     "container_log",
+    "disarm_corrupt_alarm",
     "enable_downgrade",
     "issue_apiserver",
     "issue_certificate",
     "move_leader",
     "place_apiserver_files",
     "place_files",
+    "promote_member",
     "pull_image",
+    "remove_member",
     "roll_back_member",
     "save_snapshot",
+    "update_peer_url",
     "upgrade_member",
     "write_apiserver_manifest",
     "write_manifest",

@@ -206,6 +206,7 @@ class EtcdCluster:
         ca: TestCa | None = None,
     ) -> None:
         self.directory = directory
+        self.flags = flags
         self.ca = ca or TestCa(directory / "pki")
         self.client_files = self.ca.leaf("client")
         scheme = "https" if tls else "http"
@@ -242,6 +243,18 @@ class EtcdCluster:
                 *(f"--{side}trusted-ca-file={self.ca.path}" for side in ("", "peer-")),
                 *(f"--{side}client-cert-auth" for side in ("", "peer-")),
             ]
+
+    def joining(self) -> Node:
+        """Return a node that is no member yet: on an address of its own, of the first one's release."""
+        first, name = self.nodes[0], f"m{len(self.nodes) + 1}"
+        return Node(name, loopback_addresses(1)[0], self.directory, first.scheme, binary=first.binary)
+
+    def join(self, node: Node) -> None:
+        """Start a node that was added to the member list beside all that are there; returns at once."""
+        self.nodes.append(node)
+        initial = ",".join(f"{one.name}={one.peer_url}" for one in self.nodes)
+        self.configure(node, [f"--initial-cluster={initial}", "--initial-cluster-state=existing", *self.flags])
+        node.start()
 
     def extras(self, node: Node, **changes: Any) -> dict[str, Any]:
         """Return connection extras that reach a node with the cluster's client certificate."""

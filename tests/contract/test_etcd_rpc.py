@@ -10,10 +10,11 @@ import grpc
 import pytest
 from etcd3 import etcdrpc
 
+from nornir_etcd.connections.membership_rpc import member_add
 from nornir_etcd.connections.rpc import alarms, auth_enabled, linearizable_read, member_list, status
 from nornir_etcd.exceptions import EtcdError, EtcdRefused, EtcdTimeout, EtcdUnreachable
 from nornir_etcd.observation import Alarm
-from tests.contract.etcd_cluster import EtcdCluster, Node, loopback_addresses
+from tests.contract.etcd_cluster import EtcdCluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,15 +162,12 @@ def test_a_restarted_member_is_seen_within_a_second(one: EtcdCluster, client: Mu
 def test_an_unstarted_learner_has_no_name_and_a_started_one_says_what_it_is(
     one: EtcdCluster, client: MultiEndpointEtcd3Client
 ) -> None:
-    node = Node("m2", loopback_addresses(1)[0], one.directory)
-    add_learner(client, node.peer_url)
+    node = one.joining()
+    number = member_add(client, peer_url=node.peer_url, timeout=TIMEOUT)
     (added,) = (m for m in member_list(client, linearizable=True, timeout=TIMEOUT).members if m.is_learner)
     assert (added.name, added.started, added.peer_urls, added.client_urls) == ("", False, (node.peer_url,), ())
 
-    initial = ",".join(f"{member.name}={member.peer_url}" for member in (one.nodes[0], node))
-    one.configure(node, [f"--initial-cluster={initial}", "--initial-cluster-state=existing"])
-    one.nodes.append(node)
-    node.start()
+    one.join(node)
     plugin = one.open(node)
     deadline = time.monotonic() + 30
     while True:
@@ -179,21 +177,13 @@ def test_an_unstarted_learner_has_no_name_and_a_started_one_says_what_it_is(
         except EtcdUnreachable:
             assert time.monotonic() < deadline, node.log.read_text()[-3000:]
             time.sleep(0.1)
-    assert (answer.is_learner, answer.member_id) == (True, added.id)
+    assert (answer.is_learner, answer.member_id) == (True, added.id) == (True, number)
     # A learner serves no linearizable read: it answers, and it refuses.
     with pytest.raises(EtcdRefused, match="rpc not supported for learner"):
         linearizable_read(plugin.connection, timeout=TIMEOUT)
     with pytest.raises(EtcdRefused, match="rpc not supported for learner"):
         auth_enabled(plugin.connection, timeout=TIMEOUT)
     plugin.close()
-
-
-def add_learner(client: MultiEndpointEtcd3Client, peer_url: str) -> None:
-    """Add a learner: MemberAddRequest with peerURLs (1) and isLearner (2), which etcd3's message lacks."""
-    add = client.channel.unary_unary("/etcdserverpb.Cluster/MemberAdd")
-    url = peer_url.encode()
-    request = b"\x0a" + bytes([len(url)]) + url + b"\x10\x01"
-    add(request, timeout=TIMEOUT)
 
 
 def test_an_exhausted_quota_is_seen_as_an_alarm_and_in_the_status(tmp_path: Path) -> None:

@@ -93,12 +93,20 @@ UNCONNECTED = "failed to connect to all addresses; last error: "
             EtcdTimeout,
             "wanted an answer within 2 s, found none; check that a majority of members runs, and its load and disks",
         ),
-        ("UNAVAILABLE", "etcdserver: no leader", EtcdRefused, "found UNAVAILABLE etcdserver: no leader"),
+        (
+            "UNAVAILABLE",
+            "etcdserver: no leader",
+            EtcdRefused,
+            ("found UNAVAILABLE etcdserver: no leader; check that a majority of members runs, and its load and disks"),
+        ),
         (
             "FAILED_PRECONDITION",
             "etcdserver: can only promote a learner member which is in sync with leader",
             EtcdRefused,
-            "found FAILED_PRECONDITION etcdserver: can only promote a learner member which is in sync with leader",
+            (
+                "found FAILED_PRECONDITION etcdserver: can only promote a learner member which is in sync with leader; "
+                "see the learner's log: it must run, and leader and learner must reach each other's peer port"
+            ),
         ),
         ("UNIMPLEMENTED", "unknown service", EtcdRefused, "found UNIMPLEMENTED unknown service"),
     ],
