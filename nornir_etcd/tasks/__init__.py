@@ -6,7 +6,7 @@ member must never be configured as a cluster of the hosts that happen to be sele
 
 from nornir_etcd.tasks.apiserver import place_apiserver_files, write_apiserver_manifest
 from nornir_etcd.tasks.certificates import issue_apiserver, issue_certificate
-from nornir_etcd.tasks.container import await_member, container_log, pull_image
+from nornir_etcd.tasks.container import await_learner, await_member, container_log, pull_image
 from nornir_etcd.tasks.files import place_files
 from nornir_etcd.tasks.leader import move_leader
 from nornir_etcd.tasks.manifest import write_manifest
@@ -22,6 +22,7 @@ from nornir_etcd.tasks.upgrade import await_version, enable_downgrade, roll_back
 
 __all__ = [
     "add_learner",
+    "await_learner",
     "await_member",
     "await_version",
     "container_log",

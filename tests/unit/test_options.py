@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from nornir.core import Nornir
@@ -10,7 +12,11 @@ from nornir.core.inventory import Defaults, Group, Groups, Host, Hosts, Inventor
 
 from nornir_etcd import terminal
 from nornir_etcd.exceptions import InventoryError
-from nornir_etcd.options import Options, UpgradeOptions, VerifyOptions
+from nornir_etcd.options import MembersOptions, Options, UpgradeOptions, VerifyOptions
+from nornir_etcd.progress import ProgressProcessor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -123,4 +129,32 @@ def test_what_is_wrong_with_the_options_is_told_before_the_run(
 
 def test_upgrade_hands_on_what_is_wanted_and_who_is_asked(nr: Nornir) -> None:
     assert UpgradeOptions(to="3.5.33-0").arguments(nr) == Options().arguments(nr) | {"to": "3.5.33-0", "pause": None}
-    assert UpgradeOptions(pause=True).arguments(nr)["pause"] is terminal.confirm
+
+
+def test_somebody_is_asked_while_nothing_is_drawn(nr: Nornir, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    class Drawing(ProgressProcessor):
+        @contextmanager
+        def paused(self) -> Iterator[None]:
+            told.append("paused")
+            yield
+            told.append("drawn again")
+
+    def confirm(question: str) -> bool:
+        told.append(question)
+        return True
+
+    monkeypatch.setattr(terminal, "confirm", confirm)
+    asked = UpgradeOptions(pause=True).arguments(nr.with_processors([Drawing()]))["pause"]
+    assert asked("next node-2") is True
+    assert told == ["paused", "next node-2", "drawn again"]
+
+
+def test_members_apply_hands_on_what_was_agreed_to(nr: Nornir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "is_there", lambda: False)
+    said = MembersOptions(accept_no_margin=True, yes=True, purge=True).arguments(nr)
+    agreed = {"accept_no_margin": True, "repair": True, "purge": True, "ask": None}
+    assert said == Options().arguments(nr) | agreed
+    monkeypatch.setattr(terminal, "is_there", lambda: True)
+    assert MembersOptions().arguments(nr)["ask"] is not None

@@ -80,6 +80,7 @@ def test_the_package_holds_to_what_it_promises() -> None:
         "certs_status",
         "clusters_in",
         "deploy",
+        "members_apply",
         "members_plan",
         "members_status",
         "upgrade",

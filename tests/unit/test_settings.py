@@ -71,6 +71,7 @@ def test_the_defaults_are_the_roles() -> None:
         "etcd_apiserver_key": "/etc/kubernetes/pki/apiserver-etcd-client-key.pem",
         "etcd_apiserver_manifest": "/etc/kubernetes/manifests/kube-apiserver.yaml",
         "etcd_address": "192.0.2.11",
+        "etcd_member": "present",
         "etcd_via": "auto",
         "etcd_timeout": 3,
         "etcd_initial_cluster_token": "etcd-example",

@@ -52,6 +52,7 @@ def test_a_step_that_fails_tells_when_it_was_begun_and_how_long_it_took() -> Non
         steps={"node-1": step},
         announce=Announcer(None, "deploy"),
         times=times,
+        purge=False,
     )
     assert results.failed
     assert times["node-1"].began is not None

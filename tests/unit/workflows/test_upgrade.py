@@ -72,10 +72,8 @@ class Ground:
         assert cluster is not None
         return Result(task.host, result=["the last words"])
 
-    def carry_out(
-        self, task: Task, _cluster: object, _observation: object, actions: dict[str, str], **_: object
-    ) -> Result:
-        name, action = task.host.name, actions[task.host.name]
+    def carry_out(self, task: Task, _cluster: object, _observation: object, step: Step, **_: object) -> Result:
+        name, action = task.host.name, step.action
         key = f"{name}/{action}"
         if key in self.faults:
             raise self.faults[key]
