@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from nornir_etcd.remote.exec import run_script
 from nornir_etcd.remote.items import Item, MakeDirectory, MakeLink, SwitchDirectory, WriteFile
+from nornir_etcd.remote.shell import call, failing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,13 +24,6 @@ PREFIX = ".nornir-etcd-"
 """How staged files and links are named; what a killed push left is removed by the next one."""
 
 _FUNCTIONS = r"""
-newline='
-'
-fail() { printf 'push: %s: %s\n' "$1" "$2" >&2; exit 1; }
-attempt() {
-    at=$1; shift
-    why=$("$@" 2>&1 >/dev/null) || fail "$at" "${why%%"$newline"*}"
-}
 links_to() { [ -L "$1" ] && [ "$(readlink "$1")" = "$2" ]; }
 device() { stat -c %d "$1" 2>/dev/null; }
 file_can_stand() {
@@ -87,18 +81,18 @@ class _Build:
         self.count += 1
         path = f"{folder}/{PREFIX}{self.token}-{self.count}"
         self.folders.append(folder)
-        self.undo.append(_call("rm -f", path))
+        self.undo.append(call("rm -f", path))
         return path
 
     def content(self, path: str, staged: str, content: bytes, mode: int) -> None:
         self.payload.append(content)
         digest = hashlib.sha256(content).hexdigest()
-        self.stage.append(_call("stage_file", path, staged, str(len(content)), digest, f"{mode:04o}"))
+        self.stage.append(call("stage_file", path, staged, str(len(content)), digest, f"{mode:04o}"))
 
     def link(self, path: str, target: str) -> None:
         staged = self.staged(posixpath.dirname(path))
-        self.stage.append(f"{_call('links_to', path, target)} || {_call('stage_link', path, staged, target)}")
-        self.commit.append(_call("put_link", staged, path))
+        self.stage.append(f"{call('links_to', path, target)} || {call('stage_link', path, staged, target)}")
+        self.commit.append(call("put_link", staged, path))
 
 
 def push(host: Host, config: Config, items: Sequence[Item], *, deadline: float) -> None:
@@ -156,6 +150,7 @@ def build_script(items: Sequence[Item], token: str) -> tuple[str, bytes]:
             _add_link(build, item)
     stale = [f"{quote(folder)}/{PREFIX}*" for folder in dict.fromkeys(build.folders)]
     script = [
+        failing("push"),
         _FUNCTIONS.strip(),
         f"clean() {{\n{_lines(build.undo)}",
         f'[ -n "$committing" ] || {{ :\n{_lines(build.undo_uncommitted[::-1])}}}\n}} 2>/dev/null',
@@ -169,9 +164,9 @@ def build_script(items: Sequence[Item], token: str) -> tuple[str, bytes]:
 
 def _add_file(build: _Build, item: WriteFile) -> None:
     staged = build.staged(item.staged_in)
-    build.stage.append(_call("file_can_stand", item.path, posixpath.dirname(item.path), item.staged_in))
+    build.stage.append(call("file_can_stand", item.path, posixpath.dirname(item.path), item.staged_in))
     build.content(item.path, staged, item.content, item.mode)
-    build.commit.append(_call("put", staged, item.path))
+    build.commit.append(call("put", staged, item.path))
 
 
 def _add_directory(build: _Build, item: MakeDirectory) -> None:
@@ -181,24 +176,24 @@ def _add_directory(build: _Build, item: MakeDirectory) -> None:
         mode = item.mode if path == item.path else 0o755
         build.count += 1
         made = f"made_{build.count}"
-        build.stage.append(f"[ -d {quote(path)} ] || {{ {made}=yes; {_call('make_directory', path, f'{mode:o}')}; }}")
-        build.undo_uncommitted.append(f'[ -z "${{{made}-}}" ] || {_call("rmdir", path)}')
-    build.commit.append(_call("set_mode", item.path, f"{item.mode:o}"))
+        build.stage.append(f"[ -d {quote(path)} ] || {{ {made}=yes; {call('make_directory', path, f'{mode:o}')}; }}")
+        build.undo_uncommitted.append(f'[ -z "${{{made}-}}" ] || {call("rmdir", path)}')
+    build.commit.append(call("set_mode", item.path, f"{item.mode:o}"))
 
 
 def _add_switch(build: _Build, item: SwitchDirectory) -> None:
     folder, data = f"..{build.token}", f"{item.path}/..data"
-    build.stage.append(_call("link_can_stand", data))
+    build.stage.append(call("link_can_stand", data))
     # 0755 as the kubelet has it: who may look inside is decided by the directory around it and by each file's mode.
-    build.stage.append(_call("make_directory", f"{item.path}/{folder}", "755"))
-    build.undo.append(f"{_call('links_to', data, folder)} || {_call('rm -rf', f'{item.path}/{folder}')}")
+    build.stage.append(call("make_directory", f"{item.path}/{folder}", "755"))
+    build.undo.append(f"{call('links_to', data, folder)} || {call('rm -rf', f'{item.path}/{folder}')}")
     for name, content, mode in item.files:
-        build.stage.append(_call("link_can_stand", f"{item.path}/{name}"))
+        build.stage.append(call("link_can_stand", f"{item.path}/{name}"))
         build.content(f"{item.path}/{name}", f"{item.path}/{folder}/{name}", content, mode)
     build.link(data, folder)
     for name, _, _ in item.files:
         build.link(f"{item.path}/{name}", f"..data/{name}")
-    build.commit.append(_call("remove_others", item.path, folder))
+    build.commit.append(call("remove_others", item.path, folder))
 
 
 def _add_link(build: _Build, item: MakeLink) -> None:
@@ -206,16 +201,12 @@ def _add_link(build: _Build, item: MakeLink) -> None:
         # A hard link, so that the path is never absent.
         aside = f"{item.path}{PREFIX}{build.token}"
         is_file = f"[ ! -f {quote(item.path)} ] || [ -L {quote(item.path)} ]"
-        build.stage.append(f"{is_file} || {_call('attempt', item.path, 'ln', item.path, aside)}")
-        build.stage.append(f"{is_file} && {_call('link_can_stand', item.path)}")
-        build.undo_uncommitted.append(_call("rm -f", aside))
+        build.stage.append(f"{is_file} || {call('attempt', item.path, 'ln', item.path, aside)}")
+        build.stage.append(f"{is_file} && {call('link_can_stand', item.path)}")
+        build.undo_uncommitted.append(call("rm -f", aside))
     else:
-        build.stage.append(_call("link_can_stand", item.path))
+        build.stage.append(call("link_can_stand", item.path))
     build.link(item.path, item.target)
-
-
-def _call(function: str, *arguments: str) -> str:
-    return " ".join([function, *map(quote, arguments)])
 
 
 def _lines(lines: Sequence[str]) -> str:
