@@ -32,6 +32,9 @@ class Runtime(Protocol):
     def await_container(self, known: Sequence[str], seconds: int, name: str = "etcd") -> str:
         """Return a script that waits on the host until there is a container, even a dead one, that is not `known`."""
 
+    def await_stop(self, seconds: int, name: str = "etcd") -> str:
+        """Return a script that waits on the host until no container of that name runs, nor can be started again."""
+
     def last_lines(self, container: str, lines: int) -> str:
         """Return a command that prints the last lines of a container's log."""
 

@@ -32,6 +32,28 @@ while :; do
 done
 """
 
+_AWAIT_STOP = """\
+until_=$(( $(date +%s) + {seconds} ))
+set -f
+while :; do
+    running=$(crictl ps -q {named}) && known=$(crictl ps -a -o json {named}) && ready=$(crictl pods -q --state ready) ||
+        exit 2
+    still= before=
+    for word in $known; do
+        id=${{word#?}}
+        id=${{id%%[!0-9A-Za-z]*}}
+        case $before$ready in '"podSandboxId":'*"$id"*) still="its Pod $id is ready to start it again" ;; esac
+        before=$word
+    done
+    for id in $running; do still="its container $id runs"; done
+    [ -n "$still" ] || exit 0
+    [ "$(date +%s)" -lt "$until_" ] || break
+    sleep 0.2 2>/dev/null || sleep 1
+done
+printf '%s\\n' "$still" >&2
+exit 1
+"""
+
 
 class Containerd:
     """The runtime `containerd`."""
@@ -53,6 +75,19 @@ class Containerd:
     def pull(self, image: str) -> str:
         """Return a command that pulls an image and then lists the images on the host."""
         return f"crictl pull '{image}' >&2 && {self.list_images()}"
+
+    def await_stop(self, seconds: int, name: str = "etcd") -> str:
+        """Return a script that waits on the host until no container of that name runs, nor can be started again.
+
+        That none runs is not enough: one that crashes again and again, as etcd does once it is removed from its
+        cluster, is started anew until the kubelet has seen that its manifest is gone. Then the kubelet stops the Pod's
+        sandbox as well, and in that no container is started any more.
+
+        Its exit code is 0 when that is so, 1 when it was not in `seconds`, with what there is on stderr, and 2 where
+        the runtime does not answer.
+        """
+        named = f"--name '^{name}$' {_NAMESPACE} --label {_CONTAINER_NAME}={name}"
+        return _AWAIT_STOP.format(seconds=seconds, named=named)
 
     def await_container(self, known: Sequence[str], seconds: int, name: str = "etcd") -> str:
         """Return a script that waits on the host until there is a container whose ID is not among `known`.

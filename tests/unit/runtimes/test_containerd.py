@@ -157,8 +157,8 @@ def test_no_text_raises_anything_but_a_value_error(text: str) -> None:
             parse(text)
 
 
-def waits(tmp_path: Path, shell: str, crictl: str, known: list[str], seconds: int) -> tuple[int, str, float]:
-    """Run the waiting script beside a fake crictl (it prints IDs, as a real `ps -q` does); return how it ended."""
+def waits(tmp_path: Path, shell: str, crictl: str, script: str) -> tuple[int, str, float]:
+    """Run a waiting script beside a fake crictl (it prints what a real one was seen to); return how it ended."""
     found = shutil.which(shell)
     if not found:
         pytest.skip(f"{shell} is not on this machine (Debian: apt-get install busybox-static)")
@@ -167,7 +167,7 @@ def waits(tmp_path: Path, shell: str, crictl: str, known: list[str], seconds: in
     fake.chmod(0o755)
     started = time.monotonic()
     done = subprocess.run(  # noqa: S603 - shells of this machine
-        [found, *(["sh"] if shell == "busybox" else []), "-c", CONTAINERD.await_container(known, seconds)],
+        [found, *(["sh"] if shell == "busybox" else []), "-c", script],
         capture_output=True,
         timeout=30,
         check=False,
@@ -179,7 +179,9 @@ def waits(tmp_path: Path, shell: str, crictl: str, known: list[str], seconds: in
 
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
 def test_waiting_ends_when_there_is_a_new_container_even_one_that_has_exited(shell: str, tmp_path: Path) -> None:
-    code, said, seconds = waits(tmp_path, shell, f"echo {CRASHED}; echo {RUNNING}", [CRASHED], 20)
+    code, said, seconds = waits(
+        tmp_path, shell, f"echo {CRASHED}; echo {RUNNING}", CONTAINERD.await_container([CRASHED], 20)
+    )
     assert (code, said) == (0, "")
     assert seconds < 10
     (asked,) = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
@@ -192,15 +194,68 @@ def test_waiting_ends_when_there_is_a_new_container_even_one_that_has_exited(she
 @pytest.mark.parametrize("shell", ["dash", "busybox"])
 @pytest.mark.parametrize("crictl", [":", f"echo {RUNNING}", "echo the runtime is down >&2; exit 1"])
 def test_waiting_ends_in_time_where_only_known_containers_run(shell: str, crictl: str, tmp_path: Path) -> None:
-    code, said, seconds = waits(tmp_path, shell, crictl, [CRASHED, RUNNING], 1)
+    code, said, seconds = waits(tmp_path, shell, crictl, CONTAINERD.await_container([CRASHED, RUNNING], 1))
     assert code == 1
     assert seconds < 10
     assert ("the runtime is down" in said) is ("down" in crictl)
 
 
 def test_a_known_id_is_known_whole_and_not_as_a_part_of_another(tmp_path: Path) -> None:
-    code, _, _ = waits(tmp_path, "dash", f"echo {RUNNING[:13]}", [RUNNING], 1)
+    code, _, _ = waits(tmp_path, "dash", f"echo {RUNNING[:13]}", CONTAINERD.await_container([RUNNING], 1))
     assert code == 0
+
+
+def listing(*, running: str = "", known: str = "ps-none.json", ready: str = "") -> str:
+    """Return a fake crictl's lines: what runs, the recorded list of all containers, and which Pods are ready."""
+    return (
+        f"case $* in 'ps -q '*) printf '%s' '{running}' ;; 'ps -a -o json '*) cat {RECORDED / known} ;;\n"
+        f"'pods -q --state ready') printf '%s' '{ready}' ;; *) exit 9 ;; esac"
+    )
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
+@pytest.mark.parametrize(("known", "ready"), [("ps-none.json", ""), ("ps-all-crashed.json", RUNNING)])
+def test_waiting_for_a_stop_ends_where_nothing_runs_and_no_pod_of_it_is_ready(
+    shell: str, known: str, ready: str, tmp_path: Path
+) -> None:
+    crictl = listing(known=known, ready=ready)
+    code, said, seconds = waits(tmp_path, shell, crictl, CONTAINERD.await_stop(20))
+    assert (code, said) == (0, "")
+    assert seconds < 10
+    named = "--name ^etcd$ --label io.kubernetes.pod.namespace=kube-system --label io.kubernetes.container.name=etcd"
+    assert (tmp_path / "asked").read_text(encoding="utf-8").splitlines() == [
+        f"ps -q {named}",
+        f"ps -a -o json {named}",
+        "pods -q --state ready",
+    ]
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
+def test_a_container_that_crashes_again_and_again_has_not_stopped_while_its_pod_is_ready(
+    shell: str, tmp_path: Path
+) -> None:
+    """So etcd is between two starts after it was removed from its cluster."""
+    pod = json.loads(recorded("ps-all-crashed.json"))["containers"][0]["podSandboxId"]
+    crictl = listing(known="ps-all-crashed.json", ready=f"{RUNNING}\n{pod}\n")
+    code, said, _ = waits(tmp_path, shell, crictl, CONTAINERD.await_stop(0))
+    assert (code, said) == (1, f"its Pod {pod} is ready to start it again\n")
+
+
+@pytest.mark.parametrize("shell", ["dash", "busybox"])
+def test_waiting_for_a_stop_ends_in_time_where_a_container_runs(shell: str, tmp_path: Path) -> None:
+    crictl = listing(running=RUNNING, known="ps.json")
+    code, said, seconds = waits(tmp_path, shell, crictl, CONTAINERD.await_stop(1))
+    assert (code, said) == (1, f"its container {RUNNING} runs\n")
+    assert seconds < 10
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
+@pytest.mark.parametrize("fails", ["ps -q", "ps -a", "pods"])
+def test_a_runtime_that_does_not_answer_has_not_said_that_nothing_runs(shell: str, fails: str, tmp_path: Path) -> None:
+    crictl = f"case $* in '{fails}'*) echo the runtime is down >&2; exit 1 ;; esac\n{listing()}"
+    code, said, seconds = waits(tmp_path, shell, crictl, CONTAINERD.await_stop(20))
+    assert (code, said) == (2, "the runtime is down\n")
+    assert seconds < 10
 
 
 def test_an_image_is_quoted_and_the_log_is_read_from_stderr() -> None:
