@@ -25,6 +25,10 @@ KEY_MODE = 0o600
 DIRECTORY_MODE = 0o700
 MANIFEST_MODE = 0o600
 
+REMOVED, PURGED = ".removed-", ".purged-"
+"""What stands between a name and a time (20260102T030405Z) where the data of a member that has left is kept, and where
+it is about to be deleted."""
+
 
 @dataclass(frozen=True)
 class Foreign:

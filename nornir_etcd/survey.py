@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from nornir_etcd import apiserver
+from nornir_etcd.layout import PURGED, REMOVED
 from nornir_etcd.observation import (
     NOT_READ,
     ApiServerState,
@@ -91,6 +92,10 @@ _KINDS: dict[str, Literal["file", "directory"]] = {
 }
 # GNU: stat: cannot statx '/x': No such ...; busybox: stat: can't stat '/x': No such ...
 _ABSENT = re.compile(r" '(/[^']*)': (?:No such file or directory|Not a directory)$", re.MULTILINE)
+
+# A file system of its own brings lost+found, and keeps the data of a member that has left. etcd minds neither: it warns
+# of a name that it does not know (identifyDataDirOrDie in server/etcdmain/etcd.go).
+_NOT_ETCDS = re.compile(rf"lost\+found|member(?:{re.escape(REMOVED)}|{re.escape(PURGED)})\d{{8}}T\d{{6}}Z(?:-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -271,8 +276,7 @@ def _data(parts: dict[str, Part], directory: FileState | None, paths: Layout) ->
         return DataDirectory("absent")
     if "data" not in parts or parts["data"].code or "wal" not in parts:
         return Unknown(f"{paths.data} could not be listed")
-    # A file system of its own brings lost+found; etcd does not mind it.
-    content = tuple(name for name in parts["data"].out.splitlines() if name and name != "lost+found")
+    content = tuple(name for name in parts["data"].out.splitlines() if name and not _NOT_ETCDS.fullmatch(name))
     if parts["wal"].code:
         return Unknown(f"{paths.guard}/wal could not be read: {parts['wal'].said or 'no reason given'}")
     try:
