@@ -134,11 +134,31 @@ def sees(apiserver: ApiServer, path: str) -> bool:
         apiserver: what its manifest says.
         path: absolute.
     """
+    nearest = _nearest(apiserver, path)
+    return nearest is not None and nearest.host_path == nearest.path
+
+
+def etcd_files(apiserver: ApiServer) -> tuple[str, ...]:
+    """Return the host's files by which an API server asks its etcd, as far as it names them.
+
+    A path that it does not see from the host is taken for one of the host's all the same.
+
+    Args:
+        apiserver: what its manifest says.
+    """
+    found = []
+    for path in filter(None, (apiserver.etcd_cafile, apiserver.etcd_certfile, apiserver.etcd_keyfile)):
+        nearest = _nearest(apiserver, path)
+        above = nearest.path.rstrip("/") if nearest is not None else ""
+        host = nearest.host_path.rstrip("/") if nearest is not None else ""
+        found.append(posixpath.normpath(f"{host or above}{path.removeprefix(above)}"))
+    return tuple(found)
+
+
+def _nearest(apiserver: ApiServer, path: str) -> Mount | None:
+    """Return the mount that a path in the container lies on: the longest, which hides what others have below it."""
     above = [mount for mount in apiserver.mounts if f"{path}/".startswith(f"{mount.path.rstrip('/')}/")]
-    if not above:
-        return False
-    nearest = max(above, key=lambda mount: len(mount.path))  # it hides what others have below its path
-    return nearest.host_path == nearest.path
+    return max(above, key=lambda mount: len(mount.path), default=None)
 
 
 def wanted_flags(paths: Layout) -> dict[str, str]:

@@ -6,6 +6,7 @@ member must never be configured as a cluster of the hosts that happen to be sele
 
 from nornir_etcd.tasks.apiserver import place_apiserver_files, write_apiserver_manifest
 from nornir_etcd.tasks.certificates import issue_apiserver, issue_certificate
+from nornir_etcd.tasks.clear import clear_member
 from nornir_etcd.tasks.container import await_learner, await_member, container_log, pull_image
 from nornir_etcd.tasks.files import place_files
 from nornir_etcd.tasks.leader import move_leader
@@ -25,6 +26,7 @@ __all__ = [
     "await_learner",
     "await_member",
     "await_version",
+    "clear_member",
     "container_log",
     "disarm_corrupt_alarm",
     "enable_downgrade",
