@@ -150,3 +150,24 @@ def test_leases_are_what_etcd3_reads_and_writes() -> None:
     ):
         read = ours.FromString(theirs(ID=2**62, TTL=60).SerializeToString())
         assert (read.ID, read.TTL) == (2**62, 60)
+
+
+@pytest.mark.parametrize("name", ["Add", "Remove", "Update", "Promote"])
+def test_changes_of_membership_have_their_numbers(name: str) -> None:
+    url = b"https://192.0.2.1:2380"
+    wire = {
+        "Add": b"\x0a\x16" + url + b"\x10\x01",
+        "Remove": b"\x08\x07",
+        "Update": b"\x08\x07\x12\x16" + url,
+        "Promote": b"\x08\x07",
+    }
+    fields = {"ID": 7, "peerURLs": [url.decode()], "isLearner": True}
+    request = getattr(messages, f"Member{name}Request")
+    known = {field.name: fields[field.name] for field in request.DESCRIPTOR.fields}
+    assert request(**known).SerializeToString() == wire[name]
+
+
+def test_the_answer_to_an_addition_is_read_as_etcd3_writes_it() -> None:
+    theirs = etcdrpc.MemberAddResponse(member=etcdrpc.Member(ID=BIG), members=[etcdrpc.Member(ID=1)])
+    ours = messages.MemberAddResponse.FromString(theirs.SerializeToString())
+    assert (ours.member.ID, [one.ID for one in ours.members]) == (BIG, [1])
