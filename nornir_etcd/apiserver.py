@@ -1,26 +1,18 @@
-"""A kube-apiserver that runs as a static Pod: what its manifest says, and that manifest with other flags. Pure: no I/O.
-
-The manifest belongs to whoever wrote it (kubeadm, as a rule): of it nothing is changed but the flags and annotations
-that are asked for.
-"""
+"""A kube-apiserver that runs as a static Pod: what its manifest says, and what it needs of its host. Pure: no I/O."""
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import posixpath
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from nornir_etcd import yamltext
 from nornir_etcd.layout import CERTIFICATE_MODE, KEY_MODE
 from nornir_etcd.manifest import TRUSTED_CA, items, pod
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from nornir_etcd.layout import Layout
     from nornir_etcd.observation import HostObservation
@@ -31,7 +23,7 @@ CONTAINER = "kube-apiserver"
 SECURE_PORT = 6443
 """Default of --secure-port."""
 
-_ETCD = ("etcd-cafile", "etcd-certfile", "etcd-keyfile", "etcd-servers")
+_ETCD = ("etcd-cafile", "etcd-certfile", "etcd-keyfile", "etcd-servers", "etcd-servers-overrides")
 _SERVING = ("bind-address", "secure-port")
 _PROGRAMS = {CONTAINER, "apiserver"}  # hyperkube knows it as apiserver
 _SHELL = re.compile(r"-[a-z]*c")
@@ -59,11 +51,12 @@ class ApiServer:
     user: int = 0  # as which it runs
     address: str = "127.0.0.1"  # where it is asked from the host itself; empty: nowhere
     port: int = SECURE_PORT
+    etcd_servers_overrides: tuple[tuple[str, tuple[str, ...]], ...] = ()  # a resource, and the servers of its own
 
 
 @dataclass(frozen=True)
-class _Flag:
-    """A flag in the words of a command."""
+class Flag:
+    """A flag in the words of a container's command."""
 
     at: int  # index of the word that has the value
     value: str
@@ -81,11 +74,12 @@ def parse(text: str) -> ApiServer:
             one line.
     """
     manifest = pod(text)
-    container = _container(manifest)
-    flags = _flags(_words(container), (*_ETCD, *_SERVING))
+    container = container_of(manifest)
+    flags = flags_of(words_of(container), (*_ETCD, *_SERVING))
     last = {name: found[-1].value if found else "" for name, found in flags.items()}
     # A list may be given in parts: pflag's StringSlice adds up.
     servers = ",".join(flag.value for flag in flags["etcd-servers"])
+    overrides = ",".join(flag.value for flag in flags["etcd-servers-overrides"])
     port = last["secure-port"] or str(SECURE_PORT)
     asked = bool(manifest["spec"].get("hostNetwork")) and port.isdecimal() and port != "0"
     return ApiServer(
@@ -98,33 +92,8 @@ def parse(text: str) -> ApiServer:
         user=_user(manifest["spec"], container),
         address=("127.0.0.1" if last["bind-address"] in _EVERYWHERE else last["bind-address"]) if asked else "",
         port=int(port) if asked else 0,
+        etcd_servers_overrides=tuple(_override(one) for one in overrides.split(",") if one),
     )
-
-
-def edited(text: str, *, flags: Mapping[str, str], annotations: Mapping[str, str]) -> str:
-    """Return the manifest with these flags and annotations, every other byte as it was.
-
-    Flags that are not there are added after the last one. The result is read again: where it differs from the original
-    in anything else, there is none.
-
-    Args:
-        text: the manifest.
-        flags: values by flag, without dashes.
-        annotations: values by key.
-
-    Raises:
-        ValueError: where the manifest is none of an API server, or has a shape that cannot be edited: in one line.
-    """
-    before = pod(text)
-    wanted = _wanted(before, flags, annotations)
-    if wanted == before:
-        return text
-    document = yamltext.compose(text)
-    edits = [*_flag_edits(text, document, flags), *_annotation_edits(text, document, annotations)]
-    result = yamltext.apply(text, edits)
-    if pod(result) != wanted:
-        raise ValueError("wanted a manifest that can be edited line by line, found one that would change elsewhere too")
-    return result
 
 
 def sees(apiserver: ApiServer, path: str) -> bool:
@@ -219,15 +188,24 @@ def client_files(paths: Layout, pair: Pair) -> list[tuple[str, bytes, int]]:
     return [(path, content, mode) for path, content, mode in files if content is not None]
 
 
-def _container(manifest: dict[str, Any]) -> dict[str, Any]:
+def container_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the API server's container.
+
+    Raises:
+        ValueError: the Pod has none, in one line.
+    """
     found = [one for one in items(manifest["spec"], "containers") if one.get("name") == CONTAINER]
     if not found:
         raise ValueError(f"wanted a container named {CONTAINER}, found none")
     return found[0]
 
 
-def _words(container: dict[str, Any]) -> list[str]:
-    """Return command and args as one list."""
+def words_of(container: dict[str, Any]) -> list[str]:
+    """Return a container's command and args as one list.
+
+    Raises:
+        ValueError: one of them is no list of strings, in one line.
+    """
     words: list[str] = []
     for key in ("command", "args"):
         part = container.get(key)
@@ -250,13 +228,20 @@ def _first_flag(words: Sequence[str]) -> int:
     raise ValueError(f"wanted a command that starts {CONTAINER} itself, found {' '.join(words[:2])[:60]!r}")
 
 
-def _flags(words: Sequence[str], names: Iterable[str]) -> dict[str, list[_Flag]]:
+def flags_of(words: Sequence[str], names: Iterable[str]) -> dict[str, list[Flag]]:
     """Return where each of some flags stands, all of which take a value.
 
     Both `--name=value` and `--name value` are read, and `_` for `-`, as the API server does (WordSepNormalizeFunc in
     k8s.io/component-base/cli/flag). `$$` is how a Pod's command spells one `$`.
+
+    Args:
+        words: command and args.
+        names: of the flags, without dashes.
+
+    Raises:
+        ValueError: flags cannot be told from the command, in one line.
     """
-    found: dict[str, list[_Flag]] = {name: [] for name in names}
+    found: dict[str, list[Flag]] = {name: [] for name in names}
     at = _first_flag(words)
     while at < len(words):
         name, equals, value = words[at].partition("=")
@@ -270,94 +255,21 @@ def _flags(words: Sequence[str], names: Iterable[str]) -> dict[str, list[_Flag]]
                 if at == len(words):
                     raise ValueError(f"wanted a value after {name}, found none")
                 value = words[at]
-            found[flag].append(_Flag(at, value.replace("$$", "$"), head))
+            found[flag].append(Flag(at, value.replace("$$", "$"), head))
         at += 1
     return found
-
-
-def _changes(words: Sequence[str], flags: Mapping[str, str]) -> tuple[dict[int, str], list[str]]:
-    """Return the words that change, by index, and those that are added."""
-    changed: dict[int, str] = {}
-    added: list[str] = []
-    for name, found in _flags(words, flags).items():
-        value = flags[name]
-        escaped = value.replace("$", "$$")
-        if len(found) > 1:
-            raise ValueError(f"wanted --{name} once, found it {len(found)} times")
-        if not found:
-            added.append(f"--{name}={escaped}")
-        elif found[0].value != value:
-            changed[found[0].at] = f"{found[0].head}{escaped}"
-    return changed, added
-
-
-def _wanted(manifest: dict[str, Any], flags: Mapping[str, str], annotations: Mapping[str, str]) -> dict[str, Any]:
-    """Return what an edited manifest must say."""
-    wanted = copy.deepcopy(manifest)
-    container = _container(wanted)
-    words = _words(container)
-    changed, added = _changes(words, flags)
-    words = [changed.get(at, word) for at, word in enumerate(words)]
-    count = len(container.get("command") or [])
-    parts = {"command": words[:count], "args": words[count:]}
-    parts["args" if parts["args"] else "command"] += added
-    container |= {key: part for key, part in parts.items() if part}
-    if annotations:
-        metadata = wanted.get("metadata")
-        if not isinstance(metadata, dict):
-            raise ValueError("wanted metadata, found none")
-        present = metadata.get("annotations")
-        if not isinstance(present, dict | None):
-            raise ValueError("wanted a mapping under annotations, found something else")
-        metadata["annotations"] = {**(present or {}), **annotations}
-    return wanted
-
-
-def _flag_edits(text: str, document: yaml.MappingNode, flags: Mapping[str, str]) -> list[yamltext.Edit]:
-    container = _container_node(document)
-    lists = [pair[1] for key in ("command", "args") if (pair := yamltext.entry(container, key))]
-    filled = [node for node in lists if isinstance(node, yaml.SequenceNode) and node.value]
-    places = [(word, bool(node.flow_style)) for node in filled for word in node.value]
-    changed, added = _changes([word.value for word, _ in places], flags)
-    edits = [yamltext.replace(places[at][0], word, flow=places[at][1]) for at, word in changed.items()]
-    return [*edits, *([yamltext.append(text, filled[-1], added)] if added else [])]
-
-
-def _container_node(document: yaml.MappingNode) -> yaml.MappingNode:
-    """Return where the container stands. What `pod` has read is there, but for what came by a merge key."""
-    spec = yamltext.entry(document, "spec")
-    listed = yamltext.entry(spec[1], "containers") if spec and isinstance(spec[1], yaml.MappingNode) else None
-    for node in listed[1].value if listed and isinstance(listed[1], yaml.SequenceNode) else ():
-        name = yamltext.entry(node, "name") if isinstance(node, yaml.MappingNode) else None
-        if name and name[1].value == CONTAINER:
-            found: yaml.MappingNode = node
-            return found
-    raise ValueError(f"wanted a container {CONTAINER} that can be edited, found none")
-
-
-def _annotation_edits(text: str, document: yaml.MappingNode, annotations: Mapping[str, str]) -> Iterable[yamltext.Edit]:
-    metadata = yamltext.entry(document, "metadata")
-    if not annotations or metadata is None or not isinstance(metadata[1], yaml.MappingNode):
-        return
-    present = yamltext.entry(metadata[1], "annotations")
-    if present is None:
-        yield yamltext.insert(text, metadata, {"annotations": annotations})
-        return
-    missing = {}
-    for key, value in annotations.items():
-        pair = yamltext.entry(present[1], key) if isinstance(present[1], yaml.MappingNode) else None
-        if pair is None:
-            missing[key] = value
-        elif pair[1].value != value or pair[1].tag != "tag:yaml.org,2002:str":
-            yield yamltext.replace(pair[1], value)
-    if missing:
-        yield yamltext.insert(text, present, missing)
 
 
 def _annotations(manifest: dict[str, Any]) -> dict[str, str]:
     metadata = manifest.get("metadata")
     found = metadata.get("annotations") if isinstance(metadata, dict) else None
     return {key: value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
+
+
+def _override(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return a resource and its servers: `group/resource#servers`, semicolon separated (kube-apiserver --help)."""
+    resource, _, servers = text.partition("#")
+    return resource, tuple(server for server in servers.split(";") if server)
 
 
 def _mounts(spec: dict[str, Any], container: dict[str, Any]) -> Iterable[Mount]:

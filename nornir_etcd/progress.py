@@ -36,6 +36,7 @@ LABELS = {
     "write_manifest": "writing the manifest",
     "place_apiserver_files": "placing the API server's files",
     "write_apiserver_manifest": "restarting the API server",
+    "replace_etcd_servers": "pointing the API server at the members",
     "await_member": "waiting until the member is healthy",
     "await_version": "waiting until the member runs its release",
     "move_leader": "letting another member lead",

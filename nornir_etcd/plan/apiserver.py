@@ -15,6 +15,7 @@ from nornir_etcd.apiserver import file_differences, obstacles, wanted_flags
 from nornir_etcd.layout import layout
 from nornir_etcd.observation import Unknown
 from nornir_etcd.pki.leaf import apiserver_request
+from nornir_etcd.plan.clients import asks
 from nornir_etcd.plan.step import Step
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def apiservers(
             why = seen.manifest.reason if seen.manifest else "its manifest does not lie where it is looked for"
             left.append(f"{member.name}: kube-apiserver: {why} ({layout(member.settings).apiserver_manifest})")
             continue
-        if not _asks(seen.manifest, cluster):
+        if not asks(cluster, member, seen.manifest):
             continue
         in_the_way = obstacles(seen.manifest, layout(member.settings), host)
         left += [f"{member.name}: kube-apiserver: {reason}" for reason in in_the_way]
@@ -112,15 +113,6 @@ def apiservers(
         if not in_the_way and member.name in scope and (reason := _differs(member, seen.manifest, content)):
             restarts.append((_restart(member, reason),))
     return ApiServers(tuple(hosts), tuple(restarts), tuple(left))
-
-
-def _asks(apiserver: ApiServer, cluster: Cluster) -> bool:
-    """Whether an API server asks this etcd, and not one of its own elsewhere."""
-    port = cluster.members[0].client_port
-    ours = {member.client_url for member in cluster.members} | {
-        f"https://{local}:{port}" for local in ("127.0.0.1", "localhost", "[::1]")
-    }
-    return not apiserver.etcd_servers or any(url.rstrip("/") in ours for url in apiserver.etcd_servers)
 
 
 def _differs(member: Member, apiserver: ApiServer, content: StoreContent) -> str:

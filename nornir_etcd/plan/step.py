@@ -21,6 +21,7 @@ Action = Literal[
     "place-files",
     "place-apiserver-files",
     "replace-apiserver",  # its manifest
+    "replace-etcd-servers",  # in that: the endpoints that it asks
     "prepare-member",  # place-files, and the data directory of a first start
     "start-member",
     "await-member",

@@ -4,7 +4,7 @@ Every task takes the host's `Cluster`, since a filtered Nornir does not know the
 member must never be configured as a cluster of the hosts that happen to be selected.
 """
 
-from nornir_etcd.tasks.apiserver import place_apiserver_files, write_apiserver_manifest
+from nornir_etcd.tasks.apiserver import place_apiserver_files, replace_etcd_servers, write_apiserver_manifest
 from nornir_etcd.tasks.certificates import issue_apiserver, issue_certificate
 from nornir_etcd.tasks.clear import clear_member
 from nornir_etcd.tasks.container import await_learner, await_member, container_log, pull_image
@@ -38,6 +38,7 @@ __all__ = [
     "promote_member",
     "pull_image",
     "remove_member",
+    "replace_etcd_servers",
     "roll_back_member",
     "save_snapshot",
     "update_peer_url",

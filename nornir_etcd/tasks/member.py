@@ -10,7 +10,7 @@ from nornir.core.task import Result
 
 from nornir_etcd.plan.certs import AS_DUE
 from nornir_etcd.plan.step import BY_RPC
-from nornir_etcd.tasks.apiserver import place_apiserver_files, write_apiserver_manifest
+from nornir_etcd.tasks.apiserver import place_apiserver_files, replace_etcd_servers, write_apiserver_manifest
 from nornir_etcd.tasks.certificates import issue_apiserver, issue_certificate
 from nornir_etcd.tasks.clear import clear_member
 from nornir_etcd.tasks.container import await_member, pull_image
@@ -119,6 +119,7 @@ _TASKS: dict[Action, tuple[Callable[..., Result], dict[str, Any]]] = {
     "prepare-member": (place_files, {"first_start": True}),
     "place-apiserver-files": (place_apiserver_files, {}),
     "replace-apiserver": (write_apiserver_manifest, {}),
+    "replace-etcd-servers": (replace_etcd_servers, {}),
     "start-member": (start_member, {}),
     "await-member": (await_member, {}),
     "await-restart": (await_member, {"restarted": True}),

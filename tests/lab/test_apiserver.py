@@ -18,12 +18,12 @@ from nornir import InitNornir
 
 from nornir_etcd import apiserver
 from nornir_etcd.apiserver import TRUSTED_CA
+from nornir_etcd.apiserver_edit import edited
 from nornir_etcd.observe import observe_host
 from nornir_etcd.pki.authority import make_authority
 from nornir_etcd.pki.leaf import apiserver_request, issue
 from nornir_etcd.signers.local import CertificateStore
-from nornir_etcd.tasks import apiserver as tasks
-from nornir_etcd.tasks import place_apiserver_files, write_apiserver_manifest
+from nornir_etcd.tasks import apiserver_pod, place_apiserver_files, replace_etcd_servers, write_apiserver_manifest
 from nornir_etcd.workflows.inventory import clusters_in
 from tests.lab.workspace import Workspace
 
@@ -50,12 +50,13 @@ FLAGS = {
     "etcd-certfile": f"{PKI}/apiserver-etcd-client.pem",
     "etcd-keyfile": KEY,
 }
+OWN = "https://127.0.0.1:2379"
 STAND_IN = """\
 import http.server, signal, socket, ssl, sys
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 flags = dict(word[2:].split("=", 1) for word in sys.argv[1:])
-host, port = flags["etcd-servers"].removeprefix("https://").split(":")
+host, port = flags["etcd-servers"].partition(",")[0].removeprefix("https://").split(":")
 
 def is_let_in():
     context = ssl.create_default_context(cafile=flags["etcd-cafile"])
@@ -97,7 +98,7 @@ spec:
     - --etcd-cafile=/etc/kubernetes/pki/former/ca.crt
     - --etcd-certfile=/etc/kubernetes/pki/former/client.crt
     - --etcd-keyfile=/etc/kubernetes/pki/former/client.key
-    - --etcd-servers=https://127.0.0.1:2379   # the member beside it
+    - --etcd-servers={servers}   # the member beside it
     - --secure-port={port}
     - --tls-cert-file=/etc/kubernetes/pki/etcd/etcd.pem
     - --tls-private-key-file=/etc/kubernetes/pki/etcd/etcd-key.pem
@@ -159,10 +160,10 @@ class ControlPlane:
         self.nr.data.reset_failed_hosts()
         return self.nr.run(task=task, cluster=self.cluster, **options)[NODE]
 
-    def start(self, port: int = 6443, pki: str = PKI) -> str:
+    def start(self, port: int = 6443, pki: str = PKI, servers: str = OWN) -> str:
         """Start the API server with files of its own; return its manifest."""
         image = self.cluster.members[0].settings.etcd_image
-        text = POD.format(image=image, port=port, pki=pki)
+        text = POD.format(image=image, port=port, pki=pki, servers=servers)
         self.write(text)
         ends = time.monotonic() + 30
         while self.state is None or not (self.state.container and self.state.container.running):
@@ -232,7 +233,7 @@ def test_an_api_server_gets_our_files_and_a_second_run_changes_nothing(plane: Co
     assert (written.failed, written.changed, written.result) == (False, True, ""), written.exception
     assert written.diff == planned.diff
     after = plane.host(f"cat {MANIFEST}")
-    assert after == apiserver.edited(before, flags=FLAGS, annotations={TRUSTED_CA: "5eed"})
+    assert after == edited(before, flags=FLAGS, annotations={TRUSTED_CA: "5eed"})
     assert plane.host(f"stat -c %a {MANIFEST}").strip() == "640", "as it was"
     (kept,) = plane.host("ls -d /etc/kubernetes/kube-apiserver.yaml.nornir-etcd-*").split()
     assert (plane.host(f"cat {kept}"), plane.host(f"stat -c %a {kept}").strip()) == (before, "600")
@@ -273,7 +274,7 @@ def test_one_that_does_not_start_with_our_files_gets_its_former_manifest_back(pl
 def test_one_that_serves_nowhere_is_said_not_to_have_been_asked(
     plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "SETTLED", 3.0)
+    monkeypatch.setattr(apiserver_pod, "SETTLED", 3.0)
     plane.start(port=0)
     plane.run(place_apiserver_files)
     written = plane.run(write_apiserver_manifest, trust="5eed")[0]
@@ -286,7 +287,7 @@ def test_a_run_that_was_ended_after_it_wrote_the_manifest_is_gone_on_with(plane:
     plane.run(place_apiserver_files)
     time.sleep(1.1)  # a manifest's time is in whole seconds
     plane.workspace.lab.set_delay("4")
-    plane.write(apiserver.edited(before, flags=FLAGS, annotations={TRUSTED_CA: "5eed"}))
+    plane.write(edited(before, flags=FLAGS, annotations={TRUSTED_CA: "5eed"}))
     resumed = plane.run(write_apiserver_manifest, trust="5eed")[0]
     assert (resumed.failed, resumed.changed, resumed.result) == (False, False, ""), resumed.exception
     state = plane.state
@@ -298,7 +299,7 @@ def test_a_run_that_was_ended_after_it_wrote_the_manifest_is_gone_on_with(plane:
 
 def test_one_that_could_not_see_our_files_is_left_alone_and_all_is_told_at_once(plane: ControlPlane) -> None:
     plane.run(place_apiserver_files)
-    pod = yaml.safe_load(POD.format(image="none", port=6443, pki="/elsewhere"))
+    pod = yaml.safe_load(POD.format(image="none", port=6443, pki="/elsewhere", servers=OWN))
     text = yaml.safe_dump(pod)
     plane.write(text)
     refused = str(plane.run(write_apiserver_manifest, trust="5eed")[0].exception)
@@ -307,11 +308,59 @@ def test_one_that_could_not_see_our_files_is_left_alone_and_all_is_told_at_once(
     assert "kube-apiserver.yaml" not in plane.host("ls /etc/kubernetes"), "there is no former one to be kept"
 
 
+def test_its_endpoints_become_the_members_and_a_second_run_changes_nothing(plane: ControlPlane) -> None:
+    gone, wanted = f"https://{plane.workspace.lab.nodes[1].address}:2379", plane.cluster.members[0].client_url
+    before, former = plane.start(servers=f"{OWN},{gone}"), plane.container
+
+    planned = plane.run(replace_etcd_servers, dry_run=True)[0]
+    assert (planned.failed, planned.changed) == (False, True), planned.exception
+    assert (plane.host(f"cat {MANIFEST}"), plane.container) == (before, former)
+
+    written = plane.run(replace_etcd_servers)[0]
+    assert (written.failed, written.changed, written.result) == (False, True, ""), written.exception
+    assert written.diff == planned.diff
+    assert plane.host(f"cat {MANIFEST}") == before.replace(f"{OWN},{gone}", wanted)
+    (kept,) = plane.host("ls -d /etc/kubernetes/kube-apiserver.yaml.nornir-etcd-*").split()
+    assert plane.host(f"cat {kept}") == before
+    assert plane.host("ls -A /etc/kubernetes/manifests").split() == ["etcd.yaml", "kube-apiserver.yaml"]
+    after = plane.container
+    assert after != former
+    words = plane.host("cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'").splitlines()
+    assert [word for word in words if word.startswith("--etcd-servers=")] == [f"--etcd-servers={wanted}"]
+
+    again = plane.run(replace_etcd_servers)[0]
+    assert (again.failed, again.changed, again.diff, again.result) == (False, False, "", ""), again.exception
+    assert plane.container == after
+
+
+def test_its_endpoints_stay_where_its_member_tells_no_member_list(plane: ControlPlane) -> None:
+    before = plane.start(servers=f"{OWN},https://192.0.2.99:2379")
+    plane.host("mv /etc/kubernetes/manifests/etcd.yaml /root/")
+    plane.workspace.await_stop(NODE)
+    refused = str(plane.run(replace_etcd_servers)[0].exception)
+    assert "wanted the member list from a member that answers a linearizable read, found " in refused
+    assert "refuse" in refused, "why it does not answer"
+    assert "\n" not in refused
+    assert plane.host(f"cat {MANIFEST}") == before
+
+
+def test_its_endpoints_stay_while_a_member_of_the_inventory_is_still_to_come(plane: ControlPlane) -> None:
+    before = plane.start(servers=f"{OWN},https://192.0.2.99:2379")
+    plane.workspace.inventory(data={"generate_certs_dir": str(plane.store.directory)}, hosts={"node-3": None})
+    nr = InitNornir(config_file=str(plane.workspace.directory / "config.yaml"), logging={"enabled": False})
+    (wider,), _ = clusters_in(nr.inventory)
+    assert [member.name for member in wider.members] == [NODE, "node-2"]
+    refused = str(plane.nr.run(task=replace_etcd_servers, cluster=wider)[NODE].exception)
+    assert "wanted every member of the inventory as a live voter, found none for node-2" in refused
+    assert "\n" not in refused
+    assert plane.host(f"cat {MANIFEST}") == before
+
+
 def test_the_files_of_another_tool_are_only_read(plane: ControlPlane) -> None:
     plane.workspace.inventory(data={"etcd_preset": "kubeadm"}, hosts={"node-2": None, "node-3": None})
     nr = InitNornir(config_file=str(plane.workspace.directory / "config.yaml"), logging={"enabled": False})
     (cluster,), _ = clusters_in(nr.inventory)
-    for task in (place_apiserver_files, write_apiserver_manifest):
+    for task in (place_apiserver_files, write_apiserver_manifest, replace_etcd_servers):
         refused = nr.run(task=task, cluster=cluster)[NODE][0]
         nr.data.reset_failed_hosts()
         assert "wanted etcd_preset cfssl, found kubeadm" in str(refused.exception)

@@ -21,6 +21,7 @@ PURE = (
     *(
         "exceptions",
         "apiserver",
+        "apiserver_edit",
         "settings",
         "cluster",
         "versions",

@@ -74,7 +74,7 @@ def concern(desired: Desired, plan: Plan) -> Concern:
         return Concern(desired.scope, desired.scope if "manifests" in desired.allowed else frozenset())
     clearing = ("clear-member", "set-data-aside")  # what is wrong with a host is no reason to leave etcd on it
     nothing = (*CONTROLLER_ACTIONS, "move-leader", "save-snapshot", "enable-downgrade", *BY_RPC, *clearing)
-    files = ("place-files", "place-apiserver-files", "replace-apiserver")
+    files = ("place-files", "place-apiserver-files", "replace-apiserver", "replace-etcd-servers")
     written = frozenset(step.host for step in plan.steps if step.action not in nothing)
     started = frozenset(step.host for step in plan.steps if step.action not in (*nothing, *files))
     return Concern(written, started)

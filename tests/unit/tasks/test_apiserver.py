@@ -1,86 +1,38 @@
-"""What counts as ready, and which containers a manifest that was just written is about to replace."""
+"""At whom an API server may be pointed."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
 
 import pytest
 
-from nornir_etcd.apiserver import ApiServer
-from nornir_etcd.connections import https
-from nornir_etcd.exceptions import ConnectionLost, EtcdUnreachable, NornirEtcdError, RemoteError
-from nornir_etcd.observation import Container, FileState, HostObservation
-from nornir_etcd.tasks.apiserver import _ask, _outdated
+from nornir_etcd.exceptions import StepFailed
+from nornir_etcd.observation import MemberInfo, MemberList
+from nornir_etcd.tasks.apiserver import _require_voters
 from tests.unit.builders import make_cluster
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nornir_etcd.remote.tunnel import Tunnel
-
-SERVER = ApiServer("", "", "", (), "", ())
-REFUSED = EtcdUnreachable("https://127.0.0.1:6443", wanted="a connection", found="connection refused")
+CLUSTER = make_cluster(3)
+ENTRIES = tuple(
+    MemberInfo(number, one.name, (one.peer_url,), (one.client_url,), is_learner=False)
+    for number, one in enumerate(CLUSTER.members, 1)
+)
 
 
-class Session:
-    """A fake: no API server that answers as these do can be had from Debian or PyPI."""
-
-    dial = None
-
-    def __init__(self, said: int | NornirEtcdError) -> None:
-        self.said = said
-
-    @contextmanager
-    def session(self, *_: object, **__: object) -> Iterator[Session]:
-        """Connect, or fail to."""
-        if isinstance(self.said, NornirEtcdError):
-            raise self.said
-        yield self
-
-    def get(self, path: str) -> https.Answer:
-        """Answer as it was told to."""
-        assert path == "/readyz"
-        assert isinstance(self.said, int)
-        return https.Answer(self.said, b"")
-
-
-def ask(said: int | NornirEtcdError, monkeypatch: pytest.MonkeyPatch, server: ApiServer = SERVER) -> object:
-    session = Session(said)
-    monkeypatch.setattr(https, "session", session.session)
-    return _ask(cast("Tunnel", session), server)
+def test_live_voters_are_what_an_api_server_may_ask() -> None:
+    stranger = MemberInfo(9, "old", ("https://198.51.100.9:2380",), (), is_learner=True)
+    _require_voters(CLUSTER, CLUSTER.members[0], MemberList(1, 1, (*ENTRIES, stranger)))
 
 
 @pytest.mark.parametrize(
-    ("said", "ready", "words"),
+    "last",
     [
-        (200, True, "/readyz on port 6443: HTTP 200"),
-        (500, False, "/readyz on port 6443: HTTP 500"),
-        (REFUSED, False, "/readyz on port 6443: connection refused"),
-        (401, None, "its readiness could not be asked: /readyz answers strangers with HTTP 401"),
-        (403, None, "its readiness could not be asked: /readyz answers strangers with HTTP 403"),
-        (RemoteError("sshd lets nobody through"), None, "its readiness could not be asked: sshd lets nobody through"),
+        (),
+        (replace(ENTRIES[2], is_learner=True),),
+        (replace(ENTRIES[2], client_urls=()),),
+        (replace(ENTRIES[2], peer_urls=("https://198.51.100.9:2380",)),),
     ],
+    ids=["to be added", "a learner", "never started", "elsewhere"],
 )
-def test_it_is_ready_where_it_says_so_and_unknown_where_it_cannot_be_asked(
-    said: int | NornirEtcdError, ready: bool | None, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert ask(said, monkeypatch) == (ready, words)
-
-
-def test_a_session_that_broke_says_nothing_of_the_api_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConnectionLost):
-        ask(ConnectionLost("the SSH session broke"), monkeypatch)
-
-
-@pytest.mark.parametrize(("written", "outdated"), [(1000, ["old"]), (1100, ["new", "old"]), (600, []), (800, [])])
-def test_a_manifest_written_a_moment_ago_replaces_what_is_older(written: int, outdated: list[str]) -> None:
-    """The kubelet had 300 s (etcd_start_timeout) for any that is older."""
-    (member,) = make_cluster(1).members
-    containers = tuple(
-        Container(name, "CONTAINER_RUNNING", "kube-apiserver-m1", 0, "", at * 10**9)
-        for name, at in (("new", 1050), ("old", 900))
-    )
-    host = HostObservation("m1", clock=1110.0)
-    manifest = FileState("file", mtime=float(written))
-    assert [one.id for one in _outdated(member, host, manifest, containers)] == outdated
+def test_nobody_is_pointed_at_what_is_no_voter_yet(last: tuple[MemberInfo, ...]) -> None:
+    with pytest.raises(StepFailed, match=r"as a live voter, found none for master-3; change membership first"):
+        _require_voters(CLUSTER, CLUSTER.members[0], MemberList(1, 1, (*ENTRIES[:2], *last)))
