@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nornir_etcd.apiserver import edited
+from nornir_etcd.apiserver_edit import edited
 from nornir_etcd.manifest import TRUSTED_CA
 from nornir_etcd.pki.authority import load_authority
 from nornir_etcd.pki.leaf import apiserver_request, issue
