@@ -178,6 +178,10 @@ class MembersOptions(DeployOptions):
         bool, typer.Option("--purge", help="Delete data directories of members that leave; else they are moved aside.")
     ] = False
 
+    update_apiserver: Annotated[
+        bool, typer.Option("--update-apiserver", help="Point API servers on the hosts at the members, at the end.")
+    ] = False
+
     def arguments(self, nr: Nornir) -> dict[str, Any]:
         """Return the keyword arguments of `members_apply` that not every runbook has.
 
@@ -185,7 +189,12 @@ class MembersOptions(DeployOptions):
             InventoryError: as above.
         """
         ask = _confirm(nr) if terminal.is_there() else None
-        return super().arguments(nr) | {"repair": self.yes, "purge": self.purge, "ask": ask}
+        return super().arguments(nr) | {
+            "repair": self.yes,
+            "purge": self.purge,
+            "update_apiserver": self.update_apiserver,
+            "ask": ask,
+        }
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from nornir_etcd.pki.trust import CLUSTER
 from nornir_etcd.plan import apiserver, certs, manifest, membership, rotation
 from nornir_etcd.plan.certs import AS_DUE, Renewal
+from nornir_etcd.plan.clients import plan_clients
 from nornir_etcd.plan.members import joins, plan_members
 from nornir_etcd.plan.rotation import UNSAID, Rotation
 from nornir_etcd.plan.state import ClusterState, cluster_state, has_data, is_prepared, live_list
@@ -38,6 +39,7 @@ class Desired:
     renewal: Renewal = AS_DUE
     rotation: Rotation = UNSAID
     snapshots: tuple[datetime, ...] = ()  # when those that the controller holds were taken
+    update_apiserver: bool = False  # API servers are pointed at the members of now
 
 
 def plan(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:
@@ -47,7 +49,7 @@ def plan(desired: Desired, observation: ClusterObservation, store: StoreContent)
     if not desired.cluster.managed:
         return Plan(refusals=(_foreign(desired.cluster),))
     if "members" in desired.allowed:  # a host that cannot be read may be the one to replace
-        return plan_members(desired.cluster, observation, store, scope=desired.scope, now=desired.now)
+        return _plan_members(desired, observation, store)
     if unreadable := _unreadable(desired, observation):
         return Plan(refusals=tuple(unreadable))
     planners = {"authority": _plan_rotation, "version": _plan_upgrade, "manifests": _plan_deploy}
@@ -85,6 +87,14 @@ def _plan_upgrade(desired: Desired, observation: ClusterObservation, store: Stor
     if planned.refusals or (refused and planned.waves):
         return Plan(refusals=(*refused, *planned.refusals), notes=planned.notes)
     return Plan(waves=planned.waves, notes=planned.notes)
+
+
+def _plan_members(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:
+    """Plan the way to the inventory's members, and at its end the API servers on their hosts."""
+    planned = plan_members(desired.cluster, observation, store, scope=desired.scope, now=desired.now)
+    if planned.refusals or not desired.update_apiserver:
+        return planned
+    return replace(planned, waves=(*planned.waves, *plan_clients(desired.cluster, observation, desired.scope)))
 
 
 def _plan_certificates(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:

@@ -54,11 +54,15 @@ class Agreed:
     Attributes:
         no_margin: on the way one more failure may stop the cluster.
         repair: data of members that are lost or corrupt may be given up.
+        purge: data directories of members that leave are deleted, not moved aside.
+        update_apiserver: API servers on the hosts are pointed at the members of now.
         ask: asks whether to go on, where something else is to be agreed to that can be asked for.
     """
 
     no_margin: bool = False
     repair: bool = False
+    purge: bool = False
+    update_apiserver: bool = False
     ask: Pause | None = None
 
     def refusal(self, consent: Consent) -> str | None:
@@ -95,7 +99,6 @@ class Run:
     overrides: Mapping[str, str]
     pause: Pause | None = None
     agreed: Agreed = NOTHING_AGREED
-    purge: bool = False
 
     def announcer(self, cluster: Cluster) -> Announcer:
         """Return what tells of a cluster's boundaries."""

@@ -7,20 +7,35 @@ from typing import TYPE_CHECKING
 from nornir_etcd.checks import SUBJECTS, VERIFY_KINDS, certificates, membership
 from nornir_etcd.checks.selection import select
 from nornir_etcd.plan.certs import Renewal
+from nornir_etcd.plan.clients import client_lines
 from nornir_etcd.plan.members import member_lines
 from nornir_etcd.plan.rotation import Rotation
 from nornir_etcd.workflows.run import Agreed, Runbook
 from nornir_etcd.workflows.walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from nornir.core import Nornir
 
     from nornir_etcd.checks.selection import MinSeverity
+    from nornir_etcd.cluster import Cluster
     from nornir_etcd.events import Events
+    from nornir_etcd.observation import ClusterObservation
     from nornir_etcd.report.model import Report
     from nornir_etcd.workflows.apply import Pause
+
+
+def status_lines(cluster: Cluster, observation: ClusterObservation) -> Iterator[str]:
+    """Yield who is live, who is wanted, what differs, and which clients ask others.
+
+    Args:
+        cluster: as the inventory wants it.
+        observation: one that has asked strangers too.
+    """
+    yield from client_lines(cluster, observation)
+    yield from member_lines(cluster, observation)
+
 
 ROUNDS = 100
 """More than a cluster of seven can need: a join takes four, to clear a host two."""
@@ -31,11 +46,13 @@ CERTS_ROTATE_CA = Runbook(
     "certs rotate-ca", frozenset({"certificates", "manifests", "authority"}), CERTS.checks, deep=False, rounds=12
 )
 CERTS_STATUS = Runbook("certs status", frozenset(), CERTS.checks, deep=False)
-DEPLOY = Runbook("deploy", frozenset({"certificates", "manifests"}), SUBJECTS, rounds=ROUNDS)
-MEMBERS_APPLY = Runbook("members apply", frozenset({"members"}), SUBJECTS, rounds=ROUNDS, strangers=True)
-MEMBERS_PLAN = Runbook("members plan", frozenset({"members"}), (), deep=False, strangers=True)
+DEPLOY = Runbook("deploy", frozenset({"certificates", "manifests"}), SUBJECTS, rounds=ROUNDS, tells=client_lines)
+MEMBERS_APPLY = Runbook(
+    "members apply", frozenset({"members"}), SUBJECTS, rounds=ROUNDS, strangers=True, tells=client_lines
+)
+MEMBERS_PLAN = Runbook("members plan", frozenset({"members"}), (), deep=True, strangers=True, tells=client_lines)
 MEMBERS_STATUS = Runbook(
-    "members status", frozenset(), (membership.check,), deep=False, strangers=True, tells=member_lines
+    "members status", frozenset(), (membership.check,), deep=True, strangers=True, tells=status_lines
 )
 UPGRADE = Runbook("upgrade", frozenset({"manifests", "version"}), SUBJECTS)
 VERIFY = Runbook("verify", frozenset(), SUBJECTS)
@@ -224,6 +241,7 @@ def members_apply(  # noqa: PLR0913 - one keyword for each option
     accept_no_margin: bool = False,
     repair: bool = False,
     purge: bool = False,
+    update_apiserver: bool = False,
     ask: Pause | None = None,
     events: Events | None = None,
 ) -> Report:
@@ -241,6 +259,7 @@ def members_apply(  # noqa: PLR0913 - one keyword for each option
         accept_no_margin: on the way one more failure may stop the cluster.
         repair: members whose data are lost or corrupt are removed, and start anew from what the others have.
         purge: data directories of members that leave are deleted, not moved aside.
+        update_apiserver: API servers on the hosts are pointed at the members, one after the other, at the end.
         ask: asked, with what comes next, before each such member is given up, where `repair` does not say so already.
         events: told of every boundary that the run passes; `nornir_etcd.events.EventFile` is one.
 
@@ -257,8 +276,7 @@ def members_apply(  # noqa: PLR0913 - one keyword for each option
         overrides=overrides,
         dry_run=dry_run,
         events=events,
-        agreed=Agreed(no_margin=accept_no_margin, repair=repair, ask=ask),
-        purge=purge,
+        agreed=Agreed(accept_no_margin, repair, purge, update_apiserver, ask),
     )
 
 

@@ -54,7 +54,6 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
     rotation: Rotation | None = None,
     pause: Pause | None = None,
     agreed: Agreed = NOTHING_AGREED,
-    purge: bool = False,
 ) -> Report:
     """Walk every cluster that has one of the selected hosts.
 
@@ -74,7 +73,6 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         rotation: what the operator has said of a CA rotation.
         pause: asked before each member but the first is stopped.
         agreed: what the operator has agreed to.
-        purge: data directories of members that leave are deleted, not moved aside.
 
     Raises:
         InventoryError: with every fault of the inventory; nothing has been touched.
@@ -99,7 +97,6 @@ def walk(  # noqa: PLR0913 - one keyword for each option of the runbooks
         overrides=overrides or {},
         pause=pause,
         agreed=agreed,
-        purge=purge,
     )
     announce = Announcer(events, runbook.name)
     announce("run-started")

@@ -161,7 +161,7 @@ class Work:
                         self.announce,
                         locks.lost,
                         self.run.pause,
-                        purge=self.run.purge,
+                        purge=self.run.agreed.purge,
                     )
                 )
                 # No further round trip to a host: the one that looks again reads all that is to be verified.
@@ -232,6 +232,7 @@ def _desired(
         run.renewal,
         run.rotation,
         _snapshots(cluster) if "version" in run.runbook.allowed else (),
+        run.agreed.update_apiserver,
     )
 
 

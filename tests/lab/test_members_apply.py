@@ -52,7 +52,7 @@ def want(workspace: Workspace, *numbers: int, absent: Sequence[int] = (), **data
     hosts: dict[str, Any] = {}
     for number in range(1, 6):
         if number in absent:
-            hosts[f"node-{number}"] = {"data": {"etcd_member": "absent"}}
+            hosts[f"node-{number}"] = {"etcd_member": "absent"}
         elif number not in numbers:
             hosts[f"node-{number}"] = None
     workspace.inventory(data=data, hosts=hosts)

@@ -154,7 +154,7 @@ def test_somebody_is_asked_while_nothing_is_drawn(nr: Nornir, monkeypatch: pytes
 def test_members_apply_hands_on_what_was_agreed_to(nr: Nornir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "is_there", lambda: False)
     said = MembersOptions(accept_no_margin=True, yes=True, purge=True).arguments(nr)
-    agreed = {"accept_no_margin": True, "repair": True, "purge": True, "ask": None}
+    agreed = {"accept_no_margin": True, "repair": True, "purge": True, "update_apiserver": False, "ask": None}
     assert said == Options().arguments(nr) | agreed
     monkeypatch.setattr(terminal, "is_there", lambda: True)
     assert MembersOptions().arguments(nr)["ask"] is not None
