@@ -56,8 +56,8 @@ def run_cluster(nr: Nornir, cluster: Cluster, run: Run) -> ClusterReport:
     """
     work = Work(nr, cluster, run)
     # What is found at first is what is verified, where nothing is to be changed. A dry run verifies nothing, but judges
-    # a change of version by all that can be known.
-    plans_only = run.dry_run and bool(run.runbook.allowed) and "version" not in run.runbook.allowed
+    # a change of version, and of membership, by all that can be known.
+    plans_only = run.dry_run and bool(run.runbook.allowed) and not {"version", "members"} & run.runbook.allowed
     work.look(deep=run.runbook.deep and not plans_only)
     work.decide()
     if run.dry_run and run.runbook.allowed:
