@@ -313,3 +313,5 @@ class ClusterObservation:
     endpoints: dict[str, EndpointObservation]  # by host name
     # Live members that the inventory does not have, by ID; asked where membership is what it is about.
     strangers: dict[int, EndpointObservation] = field(default_factory=dict)
+    # The log of an etcd that does not run though it has data, by host name; asked where damaged data are to be found.
+    last_words: dict[str, Maybe[tuple[str, ...]]] = field(default_factory=dict, repr=False)

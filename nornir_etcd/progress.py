@@ -29,6 +29,7 @@ LABELS = {
     "observe_host": "reading the host",
     "observe_endpoint": "asking etcd",
     "observe_deeper": "reading its figures",
+    "read_last_words": "reading the container's log",
     "issue_certificate": "issuing its certificate",
     "issue_apiserver": "issuing the API server's certificate",
     "place_files": "placing its files",

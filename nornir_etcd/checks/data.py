@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from nornir_etcd.checks.evidence import Check
 from nornir_etcd.checks.kinds import BOTH, ENDPOINT, Kind
 from nornir_etcd.observation import HashKv, Unknown
+from nornir_etcd.plan.hashes import comparable, disagreement
 from nornir_etcd.plan.identity import bootstrap_ids, hexadecimal
-from nornir_etcd.plan.manifest import release
 from nornir_etcd.plan.membership import data_refusals
-from nornir_etcd.plan.state import has_manifest, known_status
+from nornir_etcd.plan.state import has_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from nornir_etcd.checks.evidence import Evidence
     from nornir_etcd.cluster import Member
+    from nornir_etcd.plan.hashes import Disagreement
     from nornir_etcd.report.model import Finding
 
 KINDS = (
@@ -76,17 +76,13 @@ def _hash(seen: Evidence) -> Finding:
         name: f"{one.hash:08x} at revision {one.revision}, compacted at {one.compact_revision}"
         for name, one in known.items()
     }
-    comparable: dict[tuple[int, int], dict[str, int]] = defaultdict(dict)
-    for name, one in known.items():
-        comparable[one.revision, one.compact_revision][name] = one.hash
-    for found in comparable.values():
-        if len(set(found.values())) > 1:
-            return _unequal(seen, asked, found, read)
+    if (differing := disagreement(seen.cluster, seen.observation, seen.state)) is not None:
+        return _unequal(asked, differing, read)
     unread = {name: one for name, one in hashes.items() if isinstance(one, Unknown)}
     if unread:
         why = next(iter(unread.values()))
         return asked.unknown(f"no hash of {', '.join(unread)}: {why.reason}", "", **read)
-    if len(comparable) > 1:
+    if len(comparable(seen.cluster, seen.observation)) > 1:
         return asked.unknown(
             "the hashes are of different revisions or compact revisions, which cannot be compared",
             "run it again",
@@ -95,30 +91,20 @@ def _hash(seen: Evidence) -> Finding:
     return asked.ok("all members have the same hash", **read)
 
 
-def _unequal(seen: Evidence, asked: Check, found: Mapping[str, int], read: Mapping[str, str]) -> Finding:
-    """Tell who differs from the majority of all members.
-
-    Releases may hash differently what is the same: from 3.5.16 on a deletion at the compact revision is kept
-    (etcd#18474). So between members of different releases alone it is not known.
-    """
-    releases: dict[str, set[int]] = defaultdict(set)
-    for name, number in found.items():
-        status = known_status(seen.endpoint(name))
-        releases[str(release(status.version)) if status else ""].add(number)
-    if len(releases) > 1 and all(len(numbers) == 1 for numbers in releases.values()):
+def _unequal(asked: Check, differing: Disagreement, read: Mapping[str, str]) -> Finding:
+    """Tell who differs from the majority of all members."""
+    if differing.by_release:
         return asked.unknown(
             "the hashes differ between members of different releases, which may hash the same data differently",
             "verify again when all members run one release",
             **read,
         )
-    ((most, count), *_) = Counter(found.values()).most_common()
-    few = [name for name, number in found.items() if number != most]
     remedy = (
         "write nothing that matters; take a snapshot of each member, find out which holds the right data, and replace "
         "the others one at a time (https://etcd.io/docs/v3.5/op-guide/data_corruption/)"
     )
-    if 2 * count > len(seen.cluster.members):
-        return asked.critical(f"{', '.join(few)} has other data than the majority", remedy, **read)
+    if differing.majority:
+        return asked.critical(f"{', '.join(differing.few)} has other data than the majority", remedy, **read)
     return asked.critical(
-        f"{', '.join(found)} have different data, and no majority tells which is right", remedy, **read
+        f"{', '.join(differing.hashes)} have different data, and no majority tells which is right", remedy, **read
     )

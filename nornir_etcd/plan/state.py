@@ -58,19 +58,26 @@ def known_status(endpoint: EndpointObservation) -> MemberStatus | None:
 
 
 def is_healthy(endpoint: EndpointObservation) -> bool:
-    """Whether the endpoint answered a linearizable read and knows a leader: etcdctl's own notion of health."""
+    """Whether the endpoint answered a linearizable read and knows a leader: etcdctl's own notion of health.
+
+    An alarm takes nothing from it: neither NOSPACE nor CORRUPT refuses a read. A member asks the quorum (ReadIndex) and
+    reads its own store, past the applier that refuses with "etcdserver: corrupt cluster" (Range in
+    server/etcdserver/v3_server.go, 3.4 to 3.6, and applierV3Corrupt in corrupt.go beside it).
+    """
     status = known_status(endpoint)
     return not isinstance(endpoint.read_seconds, Unknown) and status is not None and status.leader != 0
 
 
-def _is_healthy_member(endpoint: EndpointObservation, live: MemberList | None, entry: MemberInfo | None) -> bool:
-    """Whether a healthy endpoint is the member that the live list has: another's etcd may answer on its address."""
+def is_itself(endpoint: EndpointObservation, live: MemberList, entry: MemberInfo | None) -> bool:
+    """Whether an endpoint is the member that the live list has: another's etcd may answer on its address."""
     status = known_status(endpoint)
-    if status is None or not is_healthy(endpoint):
+    if status is None or entry is None:
         return False
-    if live is None:
-        return True
-    return entry is not None and (status.cluster_id, status.member_id) == (live.cluster_id, entry.id)
+    return (status.cluster_id, status.member_id) == (live.cluster_id, entry.id)
+
+
+def _is_healthy_member(endpoint: EndpointObservation, live: MemberList | None, entry: MemberInfo | None) -> bool:
+    return is_healthy(endpoint) and (live is None or is_itself(endpoint, live, entry))
 
 
 def _entry(cluster: Cluster, member: Member, endpoint: EndpointObservation, live: MemberList) -> MemberInfo | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nornir.core.task import Result
 
 from nornir_etcd.exceptions import CommandFailed, EtcdUnreachable, NornirEtcdError, StepFailed
-from nornir_etcd.layout import layout
+from nornir_etcd.last_words import read_log
 from nornir_etcd.observation import Unknown
 from nornir_etcd.observe import etcd_client, observe_host
 from nornir_etcd.remote.exec import run_script
@@ -240,12 +240,8 @@ def container_log(task: Task, cluster: Cluster) -> Result:
     """
     member = cluster.member(task.host.name)
     host: HostObservation = observe_host(task, cluster).result
-    container, manifest = host.container, host.files.get(layout(member.settings).manifest)
-    if container is None or (manifest is not None and container.created_ns / 1e9 < manifest.mtime):
-        return Result(task.host, result=[])
-    script = runtime(member.settings.container_runtime).last_lines(container.id, LOG_LINES)
-    done = run_script(task.host, task.nornir.config, script, deadline=LOG_DEADLINE, check=False, purpose="log of etcd")
-    return Result(task.host, result=_telling(done.stdout.decode(errors="replace").splitlines()))
+    done = read_log(task, member, host, LOG_LINES)
+    return Result(task.host, result=_telling(done.stdout.decode(errors="replace").splitlines()) if done else [])
 
 
 def _telling(lines: list[str]) -> list[str]:
