@@ -15,6 +15,8 @@ from nornir_etcd.runtimes import runtime
 
 if TYPE_CHECKING:
     from nornir.core import Nornir
+    from nornir.core.configuration import Config
+    from nornir.core.inventory import Host
     from nornir.core.task import Task
 
     from nornir_etcd.cluster import Cluster, Member
@@ -77,10 +79,10 @@ def read_last_words(task: Task, cluster: Cluster, observation: ClusterObservatio
         As result its lines; unknown where it could not be read, or is not that of one whole process of what the
         manifest wants.
     """
-    host, member = observation.hosts[task.host.name], cluster.member(task.host.name)
+    seen, member = observation.hosts[task.host.name], cluster.member(task.host.name)
     found: Maybe[tuple[str, ...]]
     try:
-        done = read_log(task, member, host, LINES)
+        done = read_log(task.host, task.nornir.config, member, seen, LINES)
     except NornirEtcdError as error:  # RemoteError, or InventoryError of an option of the connection
         found = Unknown(str(error))
     else:
@@ -95,22 +97,23 @@ def _lines(done: Completed) -> Maybe[tuple[str, ...]]:
     return lines if len(lines) < LINES else CUT
 
 
-def read_log(task: Task, member: Member, host: HostObservation, lines: int) -> Completed | None:
+def read_log(host: Host, config: Config, member: Member, seen: HostObservation, lines: int) -> Completed | None:
     """Return the last lines of the log of the newest etcd container on a host.
 
     None where it was made before the manifest was written, or is not there: what that wants was never started.
 
     Args:
-        task: Nornir's.
+        host: a host of the inventory.
+        config: Nornir's configuration.
         member: the host's member.
-        host: what is known of the host.
+        seen: what is known of the host.
         lines: how many.
 
     Raises:
         RemoteError: the host could not be worked on.
     """
-    container, manifest = host.container, host.files.get(layout(member.settings).manifest)
+    container, manifest = seen.container, seen.files.get(layout(member.settings).manifest)
     if container is None or (manifest is not None and container.created_ns / 1e9 < manifest.mtime):
         return None
     script = runtime(member.settings.container_runtime).last_lines(container.id, lines)
-    return run_script(task.host, task.nornir.config, script, deadline=DEADLINE, check=False, purpose="log of etcd")
+    return run_script(host, config, script, deadline=DEADLINE, check=False, purpose="log of etcd")

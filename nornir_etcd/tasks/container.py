@@ -240,7 +240,7 @@ def container_log(task: Task, cluster: Cluster) -> Result:
     """
     member = cluster.member(task.host.name)
     host: HostObservation = observe_host(task, cluster).result
-    done = read_log(task, member, host, LOG_LINES)
+    done = read_log(task.host, task.nornir.config, member, host, LOG_LINES)
     return Result(task.host, result=_telling(done.stdout.decode(errors="replace").splitlines()) if done else [])
 
 

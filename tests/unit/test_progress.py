@@ -17,7 +17,7 @@ from nornir.core.state import GlobalState
 from nornir.core.task import Result, Task
 from nornir.plugins.runners import ThreadedRunner
 
-from nornir_etcd import observe, tasks
+from nornir_etcd import last_words, observe, tasks
 from nornir_etcd.progress import LABELS, ProgressProcessor, ResultProcessor
 from tests.unit.program import run, run_on_terminal
 
@@ -142,14 +142,17 @@ def test_every_result_is_printed_where_asked_for_and_steers_no_terminal(
 
 
 def test_whatever_a_step_or_an_observation_runs_has_a_label() -> None:
-    named = {*tasks.__all__, *(name for name, _ in inspect.getmembers(observe, _is_task))}
+    named = {
+        *tasks.__all__,
+        *(name for module in (observe, last_words) for name, _ in inspect.getmembers(module, _is_task)),
+    }
     assert named == set(LABELS)
 
 
 def _is_task(found: object) -> bool:
     return (
         inspect.isfunction(found)
-        and found.__module__ == observe.__name__
+        and found.__module__ in {observe.__name__, last_words.__name__}
         and not found.__name__.startswith("_")  # a part of a task
         and "task" in inspect.signature(found).parameters
     )
