@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["remove", "add", "resume", "update", "settle", "clear"]
 """add: as a learner, which is promoted. resume: start and promote a learner that is there. update: another peer URL.
-settle: let a member listen where the live list has it by now. clear: the host of a member that was removed."""
+settle: let a member run with a manifest of its own, where the live list has it. clear: the host of a member that was
+removed."""
 
-Purpose = Literal["add", "remove", "replace", "repair", "re-address"]
+Purpose = Literal["add", "remove", "replace", "repair", "re-address", "start"]
 """What the operator has asked for by the inventory, or by the state of a host."""
 
 
@@ -33,7 +34,8 @@ class Place:
         name: the host's.
         peer_url: by which the inventory has it.
         data: what its data directory holds.
-        advertised: the peer URL in its manifest; empty where there is none.
+        advertised: the peer URL in its manifest; empty where none can be read there.
+        stopped: whether it is known to have no manifest: no kubelet starts a member on it.
         damage: evidence that its data are corrupt; empty where there is none.
         holds: whether anything of etcd's is on it: manifest, certificates or data.
     """
@@ -42,6 +44,7 @@ class Place:
     peer_url: str
     data: Maybe[DataDirectory]
     advertised: str = ""
+    stopped: bool = False
     damage: str = ""
     holds: bool = False
 
@@ -79,7 +82,8 @@ class Change:
         takes: names, peer URLs and IDs that must be free for it.
         frees: those that are free after it.
         other: of a replacement, the label of the other member.
-        clears: of a member that leaves, whether its host is cleared afterwards.
+        clears: of a member that leaves, whether its host is cleared afterwards; in a repair, whether there is anything
+            to be set aside before.
         runs: of a learner that is there, whether it runs.
         damage: of a repair, the evidence that its data are corrupt; empty where they are lost.
     """
@@ -138,7 +142,24 @@ def differences(
             _without_data(place, seat, found)
     _leaving(free, found)
     found.changes = _replacements(found.changes)
+    found.refusals += _taken_names(found.changes, seats)
     return found
+
+
+def _taken_names(changes: Sequence[Change], seats: Sequence[Seat]) -> Iterator[str]:
+    """Yield names of hosts that come and that another member has, which stays.
+
+    Two of one name would be one with two peer URLs in --initial-cluster, and etcd refuses to start with that
+    (VerifyBootstrap in server/config/config.go).
+    """
+    freed = {name for change in changes for name in change.frees}
+    for change in changes:
+        holder = next((seat for seat in seats if seat.name == change.name), None)
+        if change.kind == "add" and holder is not None and change.name not in freed:
+            yield (
+                f"{change.name}: wanted a name of its own, found that member {hexadecimal(holder.id)} "
+                f"({', '.join(holder.peer_urls)}) has it; give the host another name"
+            )
 
 
 def _by_data(places: Sequence[Place], seats: Sequence[Seat], cluster_id: int, found: Differences) -> dict[str, Seat]:
@@ -164,12 +185,11 @@ def _by_data(places: Sequence[Place], seats: Sequence[Seat], cluster_id: int, fo
 def _at_home(place: Place, seat: Seat, found: Differences) -> None:
     """Judge a member whose host holds its data."""
     moved = place.peer_url not in seat.peer_urls
-    if moved and seat.learner:
+    if seat.learner:
         # etcd takes an update of a learner for the entry of a voter (UpdateMember in
         # server/etcdserver/api/v3rpc/member.go): it comes anew instead. It has no vote, and its data are the others'.
-        found.changes += _repair(place, seat)
-        return
-    if moved:
+        found.changes += _repair(place, seat) if moved else (_resume(place, seat),)
+    elif moved:
         found.changes.append(
             Change(
                 kind="update",
@@ -177,40 +197,33 @@ def _at_home(place: Place, seat: Seat, found: Differences) -> None:
                 name=place.name,
                 id=seat.id,
                 peer_url=place.peer_url,
-                votes=not seat.learner,
                 healthy=seat.healthy,
                 takes=frozenset({place.peer_url}),
-                frees=frozenset({*seat.peer_urls, hexadecimal(seat.id)}),
+                frees=frozenset(seat.peer_urls),
             )
         )
     elif place.advertised and place.advertised != place.peer_url:
-        found.changes.append(
-            Change(
-                kind="settle",
-                purpose="re-address",
-                name=place.name,
-                id=seat.id,
-                peer_url=place.peer_url,
-                votes=not seat.learner,
-                healthy=seat.healthy,
-                frees=frozenset({hexadecimal(seat.id)}),
-            )
-        )
-        moved = True
-    if seat.learner:
-        found.changes.append(_resume(place, seat, moved=moved))
-    elif seat.healthy is False and not moved:
+        found.changes.append(_settle(place, seat, "re-address"))
+    elif seat.healthy is False and place.stopped:
+        # Where a run was ended between the manifest and the data of a member that it was to repair, what was wrong
+        # with those may be seen only when it runs again.
+        found.changes.append(_settle(place, seat, "start"))
+    elif seat.healthy is False:
         found.notes.append(
             f"{place.name}: member {hexadecimal(seat.id)} is not healthy, and its data are there: it counts as lost "
             "in every margin; bring it up, or move its data directory aside, if that is corrupt, to have it repaired"
         )
 
 
-def _resume(place: Place, seat: Seat, *, moved: bool = False) -> Change:
-    takes = frozenset({hexadecimal(seat.id)}) if moved else frozenset[str]()
-    return Change(
-        "resume", "add", place.name, seat.id, place.peer_url, healthy=seat.healthy, takes=takes, runs=seat.runs
-    )
+def _settle(place: Place, seat: Seat, purpose: Purpose) -> Change:
+    return Change("settle", purpose, place.name, seat.id, place.peer_url, healthy=seat.healthy)
+
+
+def _resume(place: Place, seat: Seat) -> Change:
+    # One that runs without a manifest of its own, as a withdrawal may leave it, is about to be stopped: it must not
+    # vote.
+    runs = seat.runs and not place.stopped and place.advertised in {"", place.peer_url}
+    return Change("resume", "add", place.name, seat.id, place.peer_url, healthy=seat.healthy, runs=runs)
 
 
 def _add(place: Place, purpose: Purpose) -> Change:
@@ -223,8 +236,10 @@ def _repair(place: Place, seat: Seat) -> tuple[Change, Change]:
     Otherwise a run that was ended in between would leave a host with the data of a member that is none any more, as a
     host of another cluster has them.
     """
-    gone = replace(_remove(seat, "repair", place.name), damage=place.damage, clears=True)
-    return gone, replace(_add(place, "repair"), damage=place.damage)
+    aside = place.stopped and not isinstance(place.data, Unknown) and place.data.state in {"absent", "empty", "guard"}
+    gone = replace(_remove(seat, "repair", place.name), damage=place.damage, clears=not aside)
+    new = _add(place, "repair")
+    return gone, replace(new, damage=place.damage, takes=new.takes | {hexadecimal(seat.id)})
 
 
 def _goes(place: Place, seat: Seat | None, cluster_id: int, found: Differences) -> None:
@@ -256,7 +271,7 @@ def _remove(seat: Seat, purpose: Purpose, name: str = "") -> Change:
         peer_url=",".join(seat.peer_urls),
         votes=not seat.learner,
         healthy=seat.healthy,
-        frees=frozenset({seat.label, *seat.peer_urls}),
+        frees=frozenset({seat.label, hexadecimal(seat.id), *seat.peer_urls}),
     )
 
 

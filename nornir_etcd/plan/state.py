@@ -132,6 +132,12 @@ def has_manifest(member: Member, host: HostObservation) -> bool:
     return state is not None and state.kind != "absent"
 
 
+def lacks_manifest(member: Member, host: HostObservation) -> bool:
+    """Whether the host is known to hold no manifest of etcd: it was read, and there is none."""
+    state = host.files.get(layout(member.settings).manifest)
+    return state is not None and state.kind == "absent"
+
+
 def has_data(host: HostObservation) -> bool:
     """Whether the data directory holds the data of a member (of whichever cluster)."""
     return not isinstance(host.data, Unknown) and host.data.state == "member"
