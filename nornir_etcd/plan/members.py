@@ -14,12 +14,21 @@ from nornir_etcd.manifest import command_flags
 from nornir_etcd.observation import Unknown
 from nornir_etcd.plan.certs import plan_certificates
 from nornir_etcd.plan.identity import hexadecimal
-from nornir_etcd.plan.manifest import pulls, version_refusals
+from nornir_etcd.plan.manifest import awaits, pulls, version_refusals
 from nornir_etcd.plan.membership import never_started
 from nornir_etcd.plan.quorum import Margin
 from nornir_etcd.plan.reconfiguration import Place, Seat, differences
 from nornir_etcd.plan.sequence import ordered, stages
-from nornir_etcd.plan.state import cluster_state, has_manifest, is_blind, is_healthy, known_status
+from nornir_etcd.plan.state import (
+    cluster_state,
+    has_data,
+    has_manifest,
+    is_blind,
+    is_healthy,
+    is_restarting,
+    known_status,
+    lacks_manifest,
+)
 from nornir_etcd.plan.step import Consent, Plan, Step, waves
 
 if TYPE_CHECKING:
@@ -39,6 +48,7 @@ PURPOSES = {
     "remove": "the live list has it, the inventory does not",
     "repair": "its data are lost: it must not start again under its old ID",
     "re-address": "the inventory has it at another address",
+    "start": "its data are on the host, and no manifest",
 }
 PRECONDITIONS: dict[MemberAction, str] = {
     "add-learner": "the live list has no learner, and the host's data directory is absent or empty",
@@ -97,12 +107,13 @@ def plan_members(
     seats = _seats(cluster, state.live, observation)
     found = _in_scope(cluster, _differences(cluster, observation, state.live, seats), scope)
     order, stuck = ordered(found.changes)
-    sequence = stages(order, _margin(seats))
+    awaiting = tuple(_awaiting(cluster, observation, order, scope, state.live))
+    sequence = stages(order, _margin(seats, [state.entries[step.host].id for wave in awaiting for step in wave]))
     refusals = [*found.refusals, *(stage.refusal for stage in sequence if stage.refusal)]
     if stuck:
         names = ", ".join(change.name for change in stuck)
         refusals.append(f"{names}: each takes the peer URL of another; give one of them an address of its own first")
-    disarming = tuple(_disarming(cluster, observation, state.live))
+    first = (*_disarming(cluster, observation, state.live), *awaiting)
     readying, unready = _readying(cluster, observation, store, order, now)
     refusals += [*unready, *_not_root(observation, order)]
     notes = [f"{cluster.name}: {note}" for note in (*found.notes, *_unasked(seats, observation))]
@@ -114,11 +125,11 @@ def plan_members(
     leader = _leader(observation)
     steps = [tuple(_steps(stage, leader)) for stage in sequence]
     return Plan(
-        waves=(*disarming, *readying, *((step,) for stage in steps for step in stage)),
+        waves=(*first, *readying, *((step,) for stage in steps for step in stage)),
         notes=tuple(notes),
-        again=bool(disarming or steps),
+        again=bool(first or steps),
         # A change of membership is the first thing that is done after a look.
-        horizon=len(disarming) + len(readying) or (len(steps[0]) if steps else None),
+        horizon=len(first) + len(readying) or (len(steps[0]) if steps else None),
         consents=tuple(_consents(cluster, order, narrow)),
     )
 
@@ -134,7 +145,9 @@ def joins(cluster: Cluster, observation: ClusterObservation) -> frozenset[str]:
     if state.live is None:
         return frozenset()
     found = _differences(cluster, observation, state.live, _seats(cluster, state.live, observation))
-    if found.refusals or any(change.purpose != "add" for change in found.changes):
+    # A learner that lost its data is one whose withdrawal was broken off.
+    anew = {one.name for one in found.changes if (one.kind, one.purpose, one.votes) == ("remove", "repair", False)}
+    if found.refusals or any(change.purpose != "add" and change.name not in anew for change in found.changes):
         return frozenset()
     return frozenset(change.name for change in found.changes)
 
@@ -153,16 +166,37 @@ def _in_scope(cluster: Cluster, found: Differences, scope: frozenset[str]) -> Di
     hosts = {host.name for host in cluster.hosts}
     left_out = [one.name for one in found.changes if one.name not in scope and (one.name in hosts or hosts - scope)]
     if left_out:
+        out = [change for change in found.changes if change.name in left_out]
         found.changes = [change for change in found.changes if change.name not in left_out]
+        found.refusals += _parted(found.changes, out)
         found.notes.append(f"left out by the selection: {', '.join(dict.fromkeys(left_out))}")
     return found
 
 
+def _parted(chosen: Sequence[Change], left_out: Sequence[Change]) -> Iterator[str]:
+    """Yield changes that cannot be made without another one, which is not selected."""
+    for change in chosen:
+        frees = next((one for one in left_out if change.takes & one.frees), None)
+        learner = next(
+            (one for one in left_out if one.kind == "resume" or (one.kind == "remove" and not one.votes)), None
+        )
+        if frees is not None:
+            yield f"{change.name}: takes the name or the peer URL of {frees.name}, which is not selected; select both"
+        elif change.kind == "add" and learner is not None:
+            yield (
+                f"{change.name}: not added while {learner.name}, which is not selected, is a learner: etcd takes one "
+                "at a time; select both"
+            )
+
+
 def _disarming(cluster: Cluster, observation: ClusterObservation, live: MemberList) -> Iterator[tuple[Step, ...]]:
-    """Yield the steps that end what is left of corrupt members: etcd keeps their alarm, and refuses writes by it."""
+    """Yield the step that ends what is left of a corrupt member: etcd keeps its alarm, and refuses writes by it.
+
+    Where there are several, the next one is ended when this one is.
+    """
     told = [one.alarms for one in _endpoints(observation) if not isinstance(one.alarms, Unknown)]
     ids = {info.id for info in live.members}
-    for number in sorted({alarm.member_id for alarms in told for alarm in alarms if alarm.kind == "CORRUPT"} - ids):
+    for number in sorted({alarm.member_id for alarms in told for alarm in alarms if alarm.kind == "CORRUPT"} - ids)[:1]:
         yield (
             Step(
                 host=cluster.members[0].name,
@@ -174,6 +208,21 @@ def _disarming(cluster: Cluster, observation: ClusterObservation, live: MemberLi
                 member_id=number,
             ),
         )
+
+
+def _awaiting(
+    cluster: Cluster,
+    observation: ClusterObservation,
+    changes: Sequence[Change],
+    scope: frozenset[str],
+    live: MemberList,
+) -> Iterator[tuple[Step, ...]]:
+    """Yield the wave that waits for voters whose manifest is new: a run that was ended left them to their kubelet."""
+    voters = {url for info in live.members if not info.is_learner for url in info.peer_urls}
+    wanted = {one.name for one in cluster.members if one.peer_url in voters and has_data(observation.hosts[one.name])}
+    steps = awaits(cluster, observation, scope & wanted, frozenset(change.name for change in changes))
+    if steps:
+        yield steps
 
 
 def _readying(
@@ -248,6 +297,7 @@ def _place(member: Member, host: HostObservation) -> Place:
         peer_url=member.peer_url,
         data=host.error or host.data,
         advertised=_advertised(host.texts.get(layout(member.settings).manifest, "")),
+        stopped=lacks_manifest(member, host),
         holds=has_manifest(member, host)
         or (certificates is not None and certificates.kind != "absent")
         or (not isinstance(host.data, Unknown) and host.data.state not in {"absent", "empty"}),
@@ -269,14 +319,14 @@ def _hosts(cluster: Cluster, live: MemberList) -> dict[int, str]:
 
 
 def _seats(cluster: Cluster, live: MemberList, observation: ClusterObservation) -> list[Seat]:
-    hosts = _hosts(cluster, live)
+    hosts, stopping = _hosts(cluster, live), _stopping(cluster, observation)
     return [
         Seat(
             id=info.id,
             name=info.name,
             peer_urls=info.peer_urls,
             learner=info.is_learner,
-            healthy=_health(info, hosts.get(info.id), live, observation),
+            healthy=_health(info, hosts.get(info.id), live, observation, stopping),
             published=not never_started(info),
             runs=any(
                 (status := known_status(one)) is not None
@@ -289,16 +339,31 @@ def _seats(cluster: Cluster, live: MemberList, observation: ClusterObservation) 
     ]
 
 
+def _stopping(cluster: Cluster, observation: ClusterObservation) -> frozenset[str]:
+    """Return the hosts whose manifest was removed or changed, so that what runs there may be stopped at any moment."""
+    known = [(host, observation.hosts[host.name]) for host in cluster.hosts if host.name in observation.hosts]
+    return frozenset(one.name for one, host in known if lacks_manifest(one, host) or is_restarting(one, host))
+
+
 def _endpoints(observation: ClusterObservation) -> tuple[EndpointObservation, ...]:
     return (*observation.endpoints.values(), *observation.strangers.values())
 
 
-def _health(info: MemberInfo, host: str | None, live: MemberList, observation: ClusterObservation) -> bool | None:
-    """Return whether a live member is healthy, wherever it answers; None where the controller cannot tell."""
-    for endpoint in _endpoints(observation):
+def _health(
+    info: MemberInfo,
+    host: str | None,
+    live: MemberList,
+    observation: ClusterObservation,
+    stopping: Collection[str],
+) -> bool | None:
+    """Return whether a live member is healthy, wherever it answers; None where the controller cannot tell.
+
+    Nor can it where the member is among those that a kubelet may be about to stop.
+    """
+    for name, endpoint in (*observation.endpoints.items(), *observation.strangers.items()):
         status = known_status(endpoint)
         if status and (status.cluster_id, status.member_id) == (live.cluster_id, info.id) and is_healthy(endpoint):
-            return True
+            return None if name in stopping else True
     if never_started(info):
         return False
     asked = observation.strangers.get(info.id) if host is None else observation.endpoints.get(host)
@@ -312,9 +377,10 @@ def _reaches_directly(observation: ClusterObservation) -> bool:
     return any(one.client_port is True and one.via == "direct" for one in observation.endpoints.values())
 
 
-def _margin(seats: Sequence[Seat]) -> Margin:
+def _margin(seats: Sequence[Seat], awaited: Collection[int] = ()) -> Margin:
+    """Return the voters, and those of them that are healthy, or are by the time that they were waited for."""
     voters = [seat for seat in seats if not seat.learner]
-    return Margin(staying=sum(seat.healthy is True for seat in voters), voters=len(voters))
+    return Margin(staying=sum(seat.healthy is True or seat.id in awaited for seat in voters), voters=len(voters))
 
 
 def _unasked(seats: Sequence[Seat], observation: ClusterObservation) -> Iterator[str]:
