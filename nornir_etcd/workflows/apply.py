@@ -242,6 +242,8 @@ def _withdraw(nr: Nornir, desired: Desired, failed: Step, applied: Applied, anno
         return
     for step in steps:
         _on_hosts(nr, desired, [step], observation, applied, announce)
+        if applied.steps[-1].status is StepStatus.FAILED:
+            break  # a learner whose data are still in their place would be data of no member, which nobody touches
 
 
 def _say_more(applied: Applied, reason: str) -> None:
