@@ -159,6 +159,11 @@ def command_flags(manifest: str) -> dict[str, str]:
     Raises:
         ValueError: where the text is not the manifest of a Pod with a container `etcd`, in one line.
     """
+    return dict(_command_flags(manifest))
+
+
+@lru_cache(maxsize=256)  # one manifest is asked about again and again, and to read it takes 2 ms
+def _command_flags(manifest: str) -> tuple[tuple[str, str], ...]:
     for container in items(pod(manifest)["spec"], "containers"):
         if container.get("name") == "etcd":
             words = [container.get(key) for key in ("command", "args")]
@@ -170,7 +175,7 @@ def command_flags(manifest: str) -> dict[str, str]:
                 if isinstance(word, str) and word.startswith("--")
             )
             # `$$` is how a Pod's command spells one `$`.
-            return {name: value.replace("$$", "$") for name, _, value in pairs}
+            return tuple((name, value.replace("$$", "$")) for name, _, value in pairs)
     raise ValueError("wanted a container named etcd, found none")
 
 
@@ -194,7 +199,7 @@ def first_start_of(manifest: str, member: Member) -> FirstStart | None:
     return FirstStart(found, joining=state == "existing")
 
 
-@lru_cache(maxsize=256)  # one manifest is asked about again and again, and to read it takes 2 ms
+@lru_cache(maxsize=256)
 def image_of(manifest: str) -> str:
     """Return the image of the etcd container in a manifest; empty where there is none to be read."""
     try:
