@@ -222,7 +222,7 @@ def _settle(place: Place, seat: Seat, purpose: Purpose) -> Change:
 def _resume(place: Place, seat: Seat) -> Change:
     # One that runs without a manifest of its own, as a withdrawal may leave it, is about to be stopped: it must not
     # vote.
-    runs = seat.runs and not place.stopped and place.advertised in {"", place.peer_url}
+    runs = seat.runs and seat.published and not place.stopped and place.advertised in {"", place.peer_url}
     return Change("resume", "add", place.name, seat.id, place.peer_url, healthy=seat.healthy, runs=runs)
 
 

@@ -114,13 +114,15 @@ def _waits(change: Change, left: Collection[Change]) -> bool:
 
 def _rank(change: Change) -> int:
     """Return how early a change should come. Who may be healthy is worked on when the new members are in."""
-    fixed = {"resume": 1, "settle": 2, "add": 4, "clear": 8}
+    fixed = {"resume": 1, "settle": 2, "clear": 3, "add": 4}
     if change.kind in fixed:
         return fixed[change.kind]
     if not change.votes:
         return 3
     gone = change.kind == "remove"
-    return {False: 0 if gone else 2, None: 5, True: 7 if gone else 6}[change.healthy]
+    # To remove a dead member widens the margin at once, to set its data aside first does not.
+    widens = gone and actions(change)[0] == "remove-member"
+    return {False: 0 if widens else 2, None: 5, True: 7 if gone else 6}[change.healthy]
 
 
 def _unlocks(change: Change, left: Collection[Change]) -> int:
