@@ -222,7 +222,7 @@ class Node:
 
     def containers(self) -> tuple[Container, ...]:
         """Return the container that runs, or the one that does not."""
-        if self.manifest is None:
+        if self.manifest is None and not self.up:  # else the kubelet is about to stop it
             return ()
         state = "CONTAINER_RUNNING" if self.up else "CONTAINER_EXITED"
         image = f"sha256:{self.image or self.member.settings.etcd_image}"
@@ -627,6 +627,12 @@ STARTING = (
 def deployed(size: int = 3, **data: Any) -> World:
     """Return a healthy cluster on which nothing differs."""
     world = World(size, full_store(size, **data), **data)
+    bring_up(world)
+    return world
+
+
+def bring_up(world: World) -> None:
+    """Let every host have what it wants, and its member run."""
     for node in world.nodes.values():
         assert world.store.ca.certificate is not None
         node.placed = (world.store.leaves[node.name], world.store.ca.certificate)
@@ -636,7 +642,6 @@ def deployed(size: int = 3, **data: Any) -> World:
         node.data = node.bootstrapped(world.cluster)
         node.up = node.published = True
         node.trusts = world.store.ca.certificate
-    return world
 
 
 def differ(node: Node) -> None:
