@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nornir_etcd.cluster import Cluster
-    from nornir_etcd.observation import ClusterObservation
+    from nornir_etcd.observation import ClusterObservation, MemberList
     from nornir_etcd.plan.state import ClusterState
 
 
@@ -66,6 +66,22 @@ def comparable(cluster: Cluster, observation: ClusterObservation) -> list[dict[s
         if isinstance(one, HashKv):
             found[one.revision, one.compact_revision][member.name] = one.hash
     return list(found.values())
+
+
+def agree(cluster: Cluster, observation: ClusterObservation, live: MemberList) -> bool:
+    """Return whether every voter is known to have the same data as all others.
+
+    Args:
+        cluster: the cluster.
+        observation: one from a deep look.
+        live: the live list.
+    """
+    voters = {info.id for info in live.members if not info.is_learner}
+    for hashes in comparable(cluster, observation):
+        statuses = (known_status(observation.endpoints[name]) for name in hashes)
+        if voters <= {status.member_id for status in statuses if status}:
+            return len(set(hashes.values())) == 1
+    return False
 
 
 def disagreement(cluster: Cluster, observation: ClusterObservation, state: ClusterState) -> Disagreement | None:

@@ -13,6 +13,8 @@ from nornir_etcd.layout import layout
 from nornir_etcd.manifest import command_flags
 from nornir_etcd.observation import Unknown
 from nornir_etcd.plan.certs import plan_certificates
+from nornir_etcd.plan.damage import damages, doubts
+from nornir_etcd.plan.hashes import agree
 from nornir_etcd.plan.identity import hexadecimal
 from nornir_etcd.plan.manifest import awaits, pulls, version_refusals
 from nornir_etcd.plan.membership import never_started
@@ -155,10 +157,15 @@ def joins(cluster: Cluster, observation: ClusterObservation) -> frozenset[str]:
 def _differences(
     cluster: Cluster, observation: ClusterObservation, live: MemberList, seats: Sequence[Seat]
 ) -> Differences:
-    places = [_place(member, observation.hosts[member.name]) for member in cluster.members]
+    corrupt = damages(cluster, observation)
+    places = [
+        _place(member, observation.hosts[member.name], corrupt.get(member.name, "")) for member in cluster.members
+    ]
     asked = [host for host in cluster.leaving if host.name in observation.hosts]
     leaving = [_place(host, observation.hosts[host.name]) for host in asked]
-    return differences(places, seats, live.cluster_id, leaving)
+    found = differences(places, seats, live.cluster_id, leaving)
+    found.notes += doubts(cluster, observation)
+    return found
 
 
 def _in_scope(cluster: Cluster, found: Differences, scope: frozenset[str]) -> Differences:
@@ -192,17 +199,22 @@ def _parted(chosen: Sequence[Change], left_out: Sequence[Change]) -> Iterator[st
 def _disarming(cluster: Cluster, observation: ClusterObservation, live: MemberList) -> Iterator[tuple[Step, ...]]:
     """Yield the step that ends what is left of a corrupt member: etcd keeps its alarm, and refuses writes by it.
 
-    Where there are several, the next one is ended when this one is.
+    Where there are several, the next one is ended when this one is. One that names nobody (ID 0) is ended when all
+    voters are known to have the same data.
     """
     told = [one.alarms for one in _endpoints(observation) if not isinstance(one.alarms, Unknown)]
-    ids = {info.id for info in live.members}
-    for number in sorted({alarm.member_id for alarms in told for alarm in alarms if alarm.kind == "CORRUPT"} - ids)[:1]:
+    raised = {alarm.member_id for alarms in told for alarm in alarms if alarm.kind == "CORRUPT"}
+    stray = raised - {info.id for info in live.members}
+    if not agree(cluster, observation, live):
+        stray -= {0}
+    for number in sorted(stray)[:1]:
+        whose = f"is of member {hexadecimal(number)}, which was removed" if number else "names no member, and all agree"
         yield (
             Step(
                 host=cluster.members[0].name,
                 action="disarm-alarm",
-                reason=f"the alarm CORRUPT is of member {hexadecimal(number)}, which was removed",
-                precondition="the live list does not have that member",
+                reason=f"the alarm CORRUPT {whose}",
+                precondition="no member of the live list is known to be corrupt",
                 proof="etcd does not tell the alarm any more",
                 undo="none needed: a member that is corrupt raises its own",
                 member_id=number,
@@ -290,7 +302,7 @@ def member_lines(cluster: Cluster, observation: ClusterObservation) -> Iterator[
     yield f"differs: {', '.join(told) or 'nothing'}"
 
 
-def _place(member: Member, host: HostObservation) -> Place:
+def _place(member: Member, host: HostObservation, damage: str = "") -> Place:
     certificates = host.files.get(layout(member.settings).etcd)
     return Place(
         name=member.name,
@@ -298,6 +310,7 @@ def _place(member: Member, host: HostObservation) -> Place:
         data=host.error or host.data,
         advertised=_advertised(host.texts.get(layout(member.settings).manifest, "")),
         stopped=lacks_manifest(member, host),
+        damage=damage,
         holds=has_manifest(member, host)
         or (certificates is not None and certificates.kind != "absent")
         or (not isinstance(host.data, Unknown) and host.data.state not in {"absent", "empty"}),
@@ -445,9 +458,11 @@ def _about(stage: Stage) -> str:
     change = stage.change
     who = f"member {hexadecimal(change.id)}, " if change.id else ""
     if change.kind == "resume":
-        return f" ({who}{change.peer_url}): a learner of ours, left by a run that was ended"
+        return f" ({who}{change.peer_url}): it is a learner, and is to vote"
     if change.purpose == "replace":
         return f" {_subject(change)} ({who}{change.peer_url})"
+    if change.damage:
+        return f" ({who}{change.peer_url}): its data are corrupt: {change.damage}"
     return f" ({who}{change.peer_url}): {PURPOSES[change.purpose]}"
 
 

@@ -11,6 +11,7 @@ from nornir_etcd import snapshots
 from nornir_etcd.checks import waivers
 from nornir_etcd.checks.evidence import evidence
 from nornir_etcd.exceptions import InventoryError, LocksRefused
+from nornir_etcd.last_words import observe_last_words
 from nornir_etcd.layout import layout
 from nornir_etcd.locks import ClusterLocks, cluster_locks
 from nornir_etcd.manifest import render
@@ -93,7 +94,8 @@ class Work:
         self.deep = deep
         if self.run.runbook.strangers:
             asked = observe_strangers(self.nr, self.cluster, self.observation)
-            self.observation = replace(self.observation, strangers=asked)
+            words = observe_last_words(self.nr, self.cluster, self.observation)
+            self.observation = replace(self.observation, strangers=asked, last_words=words)
         self.announce("observed")
         self.desired = _desired(self.cluster, self.run, self.content, self.observation)
         if "version" in self.run.runbook.allowed:

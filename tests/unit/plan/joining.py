@@ -33,10 +33,10 @@ from nornir_etcd.plan.withdrawal import withdrawal
 from nornir_etcd.settings import HostVariables
 from nornir_etcd.settings.addresses import initial_cluster_entries
 from tests.unit import builders
-from tests.unit.builders import ABSENT, DEPLOY, GUARD, NOW, SILENT, STARTING, TEMPLATE, Node, bring_up, full_store
+from tests.unit.builders import ABSENT, DEPLOY, GUARD, NOW, SILENT, TEMPLATE, Node, bring_up, full_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from nornir_etcd.cluster import Member
     from nornir_etcd.observation import HostObservation

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nornir_etcd.observation import DataDirectory, MemberInfo
 from tests.unit.builders import ABSENT, DEPLOY, EMPTY, differ
-from tests.unit.plan.joining import MEMBERS, End, Kill, World, assert_there, inventory, run, through
+from tests.unit.plan.joining import MEMBERS, End, Kill, World, assert_there, run, through
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nornir_etcd.observation import ClusterObservation, EndpointObservation, MemberInfo, MemberStatus, Unknown
+from nornir_etcd.observation import (
+    Alarm,
+    ClusterObservation,
+    EndpointObservation,
+    HashKv,
+    MemberInfo,
+    MemberStatus,
+    Unknown,
+)
 from nornir_etcd.plan.identity import bootstrap_ids
 from nornir_etcd.plan.members import member_lines, plan_members
 from tests.unit.builders import EMPTY, NOW, World, deployed
@@ -217,3 +225,50 @@ def test_what_is_live_wanted_and_different_is_told() -> None:
         "differs: replace old by master-3",
     ]
     assert list(member_lines(deployed().cluster, deployed().observe()))[-1] == "differs: nothing"
+
+
+def test_a_member_with_other_data_than_a_majority_is_repaired_when_that_is_agreed_to() -> None:
+    world = deployed()
+    world[3].hash = HashKv(0xBAD, 7, 3)
+    world.leads = "master-3"
+    planned = plan(world)
+    assert told(planned) == [
+        ("master-3", "move-leader"),
+        ("master-3", "set-data-aside"),
+        ("master-3", "remove-member"),
+        *join("master-3"),
+    ]
+    assert planned.steps[1].disruptive
+    assert planned.steps[1].margin == "2 of 3 voters stay, quorum 2: survives 0 more failures"
+    (narrow, repair) = planned.consents
+    assert (narrow.kind, repair.kind, repair.subject) == ("no-margin", "repair", "master-3")
+    assert "are corrupt (its hash is 00000bad" in repair.text
+    assert "its data are corrupt: its hash is" in planned.steps[1].reason
+
+
+def test_a_corrupt_alarm_alone_is_told_and_repairs_nobody() -> None:
+    world = deployed()
+    _, ids = bootstrap_ids(world.cluster)
+    world.alarms = (Alarm(ids["master-3"], "CORRUPT"),)
+    planned = plan(world)
+    assert not planned.steps
+    assert "a CORRUPT alarm names member" in planned.notes[0]
+
+
+@pytest.mark.parametrize(("number", "whose"), [(0x77, "is of member 77, which was removed"), (0, "names no member")])
+def test_an_alarm_of_nobody_in_the_list_is_disarmed(number: int, whose: str) -> None:
+    world = deployed()
+    world.alarms = (Alarm(number, "CORRUPT"),)
+    planned = plan(world)
+    assert told(planned) == [("master-1", "disarm-alarm")]
+    assert planned.steps[0].member_id == number
+    assert whose in planned.steps[0].reason
+    assert planned.again
+
+
+def test_an_alarm_that_names_nobody_stays_while_data_differ_or_are_not_known() -> None:
+    for other in (HashKv(0xBAD, 7, 3), Unknown("not asked")):
+        world = deployed()
+        world.alarms = (Alarm(0, "CORRUPT"),)
+        world[3].hash = other
+        assert ("master-1", "disarm-alarm") not in told(plan(world))
