@@ -151,7 +151,7 @@ def _unreadable(desired: Desired, observation: ClusterObservation) -> list[str]:
 def _plan_deploy(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:
     """Plan what differs on the members; where that is nothing, the next step of the hosts that join them."""
     new = joins(desired.cluster, observation)
-    if not new or not _has_learner(observation):  # else no member is stopped before that one votes
+    if not new & desired.scope or not _has_learner(observation):  # else no member is stopped before that one votes
         planned = _plan_present(desired, observation, store, new)
         if not new or planned.refusals:
             return planned
