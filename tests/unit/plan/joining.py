@@ -220,8 +220,8 @@ class World(builders.World):
 
     # What is planned.
 
-    def planned(self, allowed: frozenset[Difference]) -> tuple[Plan, ClusterObservation]:
-        """Return the plan, held to what holds for every plan, and what it was made from."""
+    def planned(self, allowed: frozenset[Difference]) -> Plan:
+        """Return the plan, held to what holds for every plan."""
         seen = self.observed(allowed)
         self.wanted = {member.name: self._wanted(member, seen.hosts[member.name]) for member in self.cluster.members}
         scope = frozenset(host.name for host in self.cluster.hosts)
@@ -229,7 +229,7 @@ class World(builders.World):
         assert not (found.refusals and found.steps)
         assert all(wave for wave in found.waves)
         assert len({step.id for step in found.steps}) == len(found.steps)
-        return found, seen
+        return found
 
     def _wanted(self, member: Member, host: HostObservation) -> str:
         return rendered(self.asked, member.name, self.store.trusted, kept_first_start(member, host))
@@ -471,16 +471,12 @@ def run(world: World, kill: Kill | None = None, allowed: frozenset[Difference] =
     """Run the command to its end, or until the controller is killed."""
     walk = _Walk(world, kill)
     for _ in range(ROUNDS):
-        planned, seen = world.planned(allowed)
+        planned = world.planned(allowed)
         if planned.refusals:
             return End("failed" if walk.begun else "refused", "; ".join(planned.refusals))
         for step in (step for wave in planned.waves[: planned.horizon] for step in wave):
-            try:
-                walk.carry_out(step)
-            except _Killed:
-                return End("killed")
-            except Failed as error:
-                return walk.fail(step, str(error), allowed)
+            if end := walk.take(step, allowed):
+                return end
         if not planned.again:
             return End("done")
     raise AssertionError("it goes in circles")
@@ -497,6 +493,16 @@ class _Walk:
         self.world, self.kill = world, kill
         self.parts = 0
         self.begun = False
+
+    def take(self, step: Step, allowed: frozenset[Difference]) -> End | None:
+        """Carry out a step; return how the run ends by that, or None where it goes on."""
+        try:
+            self.carry_out(step)
+        except _Killed:
+            return End("killed")
+        except Failed as error:
+            return self.fail(step, str(error), allowed)
+        return None
 
     def carry_out(self, step: Step) -> None:
         world = self.world
@@ -527,10 +533,8 @@ class _Walk:
             if isinstance(steps, str):
                 return End("failed", f"{why}; {steps}")
             for step in steps:
-                try:
-                    self.carry_out(step)
-                except _Killed:
-                    return End("killed")
+                if end := self.take(step, allowed):
+                    return end
         return End("failed", why)
 
 
@@ -569,5 +573,5 @@ def assert_there(world: World, allowed: frozenset[Difference] = MEMBERS) -> None
         node = world.nodes[host.name]
         assert (node.manifest, node.placed, node.up) == (None, None, False)
         assert node.data in {ABSENT, builders.EMPTY}
-    assert not world.planned(allowed)[0].steps
-    assert not world.planned(DEPLOY)[0].steps, "deploy has nothing to roll"
+    assert not world.planned(allowed).steps
+    assert not world.planned(DEPLOY).steps, "deploy has nothing to roll"

@@ -205,6 +205,101 @@ def test_a_removal_below_quorum_is_refused() -> None:
     assert any("quorum" in line for line in planned.refusals)
 
 
+def test_the_alarm_of_a_corrupt_member_that_is_gone_is_disarmed_first() -> None:
+    world = grown(4, size=4)
+    world.alarms = (Alarm(0x78, "CORRUPT"), Alarm(0x77, "CORRUPT"), Alarm(world.entry(world[1]).id, "NOSPACE"))
+    planned = plan(world)
+    assert told(planned) == [("master-1", "disarm-alarm"), *join("master-4")]
+    assert planned.steps[0].member_id == 0x77
+    assert planned.horizon == 1
+    assert planned.again, "the next one is disarmed when this one is"
+    world.alarms = ()
+    assert told(plan(world)) == join("master-4")
+
+
+def test_the_alarm_of_a_member_that_is_there_is_left_to_it() -> None:
+    world = deployed()
+    world.alarms = (Alarm(world.entry(world[2]).id, "CORRUPT"),)
+    assert told(plan(world)) == []
+
+
+def test_a_plan_is_carried_out_up_to_the_next_change_of_membership() -> None:
+    planned = plan(grown(4, 5, size=5))
+    assert planned.horizon == 1
+    assert planned.again
+    world = deployed()
+    world.more = (OLD,)
+    planned = plan(world, old=answering(world, 0x77, leader=0x77))
+    assert planned.horizon == 2, "leadership is moved by what was seen when the member is removed"
+    assert plan(deployed()).horizon is None
+    assert not plan(deployed()).again
+
+
+def test_what_does_not_touch_membership_comes_first_for_all_hosts_that_join() -> None:
+    world = grown(4, 5, size=5)
+    for number in (4, 5):
+        world[number].placed = None
+        world[number].images = frozenset()
+    planned = plan_members(world.cluster, seen(world), world.store, scope=world.names, now=NOW)
+    assert [[step.id for step in wave] for wave in planned.waves][:2] == [
+        ["master-4/pull-image", "master-5/pull-image"],
+        ["master-4/place-files", "master-5/place-files"],
+    ]
+    assert planned.horizon == 2
+
+
+def test_a_voter_whose_manifest_is_new_is_waited_for_and_counts_by_then() -> None:
+    """Else a run that was ended when it had written that would be refused, or stop another one beside it."""
+    world = deployed(4)
+    world.more = (OLD,)
+    world[3].up, world[3].manifest_age = False, 5.0
+    planned = plan(world, old=answering(world, 0x77))
+    assert told(planned) == [("master-3", "await-member"), ("old", "remove-member")]
+    assert planned.horizon == 1
+    assert planned.steps[-1].margin == "4 of 4 voters stay, quorum 3: survives 1 more failure"
+    world[3].up, world[3].late = True, -1.0
+    assert told(plan(world, old=answering(world, 0x77)))[0] == ("master-3", "await-restart")
+
+
+def test_a_member_that_answers_without_a_manifest_is_not_known_to_be_healthy() -> None:
+    world = deployed()
+    world[3].manifest = None
+    planned = plan(world)
+    assert not planned.steps
+    _, ids = bootstrap_ids(world.cluster)
+    (note,) = planned.notes
+    assert note.startswith(
+        f"example: member master-3 ({ids['master-3']:x}): whether it is healthy is not known; it counts"
+    )
+
+
+def test_strangers_are_left_where_not_all_hosts_are_selected() -> None:
+    world = grown(3)
+    world.more = (OLD,)
+    scoped = plan_members(world.cluster, seen(world, old=REFUSES), world.store, scope=frozenset({"master-3"}), now=NOW)
+    assert told(scoped) == join("master-3")
+    assert "left out by the selection: old" in scoped.notes[0]
+
+
+def test_a_name_that_a_member_has_which_is_not_selected_is_not_taken() -> None:
+    world = grown(3)
+    world.more = (replace(OLD, name="master-3"),)
+    planned = plan_members(world.cluster, seen(world), world.store, scope=frozenset({"master-2"}), now=NOW)
+    assert not planned.steps
+    world = grown(3)
+    world.more = (replace(OLD, name="master-3"),)
+    assert told(plan(world, **{"master-3": REFUSES}))[0] == ("master-3", "remove-member")
+
+
+def test_a_host_of_another_user_is_refused_where_it_is_to_be_changed() -> None:
+    world = grown(4, size=4)
+    observation = seen(world)
+    observation.hosts["master-4"] = replace(observation.hosts["master-4"], uid=1000)
+    observation.hosts["master-1"] = replace(observation.hosts["master-1"], uid=1000)
+    refused = plan_members(world.cluster, observation, world.store, scope=world.names, now=NOW).refusals
+    assert refused == ("master-4: wanted root on the host, found uid 1000; log in as root",)
+
+
 def test_without_a_quorum_nothing_is_planned() -> None:
     world = deployed()
     world[1].up = world[2].up = False
