@@ -20,6 +20,7 @@ WORLD = frozenset({"nornir", "netmiko", "paramiko", "grpc", "etcd3", "socket", "
 PURE = (
     *(
         "exceptions",
+        "ansible",
         "apiserver",
         "apiserver_edit",
         "settings",

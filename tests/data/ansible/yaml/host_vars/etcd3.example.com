@@ -1,0 +1,1 @@
+etcd_cert_days: 90
