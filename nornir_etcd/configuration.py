@@ -92,6 +92,8 @@ def init_nornir(path: Path) -> Nornir:
         config = InventoryConfig(**content.get("inventory", {}))
         faults = list(_faults(config.options)) if config.plugin == "SimpleInventory" else []
         nr = None if faults else InitNornir(config_file=str(path))
+    except InventoryError:
+        raise  # our own inventory plugin's, in as many lines as there are faults
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise InventoryError(f"{path}: Nornir does not start with it: {said}") from error

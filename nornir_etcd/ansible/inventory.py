@@ -99,7 +99,7 @@ class Inventory:
         Raises:
             ValueError: it would be in itself.
         """
-        if parent == child or parent in self._below(child):
+        if child in {parent, ALL} or parent in self._below(child):  # whatever there is, is in `all`
             raise ValueError(f"wanted no circle, found that the group {child!r} is in itself")
         if child not in self.groups[parent].children:
             self.groups[parent].children.append(child)

@@ -13,7 +13,7 @@ _RANGE = re.compile(r"\[([^\[\]]*)\]")
 _BOUNDS = re.compile(r"(?P<first>[0-9]*|[A-Za-z]):(?P<last>[0-9]+|[A-Za-z])(?::(?P<step>[0-9]+))?")
 _BRACKETED = re.compile(r"\[(.+)\]:([0-9]+)")
 _WITH_PORT = re.compile(r"((?:[^:\[\]]|\[[^\]]*\])*):([0-9]+)")
-_LABEL = re.compile(r"\w(?:[\w-]*[^\W_])?")
+_LABEL = re.compile(r"\w[\w-]*(?<![_-])")
 _LAST_PORT = 65535
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nornir_etcd.ansible import document, ini, yaml
@@ -81,13 +82,13 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _read(path: Path, inventory: Inventory) -> None:
-    text = text_of(path)
     file = str(path)
-    document.refuse_vault(text, file)
-    if text.startswith("#!"):
+    if _is_program(path):
         raise InventoryError(
             f"{file}: wanted an INI or YAML inventory, found a program (a dynamic one); {_STATIC.format(path=path)}"
         )
+    text = text_of(path)
+    document.refuse_vault(text, file)
     if path.suffix == ".toml":
         raise InventoryError(f"{file}: wanted an INI or YAML inventory, found TOML; {_STATIC.format(path=path)}")
     if path.suffix not in _YAML:
@@ -110,6 +111,13 @@ def _read(path: Path, inventory: Inventory) -> None:
         raise InventoryError(f"{file}: wanted a YAML inventory, a mapping of groups, found something else or nothing")
     else:
         _read_ini(text, file, inventory)
+
+
+def _is_program(path: Path) -> bool:
+    """Tell whether a file is a program by how it begins: on some file systems every file may be executed."""
+    with suppress(OSError), path.open("rb") as stream:
+        return stream.read(4).startswith((b"#!", b"\x7fELF"))
+    return False
 
 
 def _looks_like_ini(text: str) -> bool:

@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 NAMES = tuple(Settings.model_fields)
 _INVENTORY_ALONE = ("etcd_sudo_password_env",)
 """Variables that are needed as soon as a host is spoken to, and so are read from Nornir's host as they stand there."""
-_DEFAULTS = {
+ROLE_DEFAULTS = {
     name: field.default
     for name, field in Settings.model_fields.items()
     if not field.is_required() and field.default is not None  # None: derived later, so nothing can refer to it
 }
+"""What holds of each variable where no layer sets it; Jinja in it is not rendered."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _layers(host: HostVariables) -> list[tuple[str, Mapping[object, Any]]]:
 
 def _check_host(host: HostVariables, overrides: Mapping[str, str]) -> HostSettings:
     facts = {"etcd_address": host.hostname or host.name, "inventory_hostname": host.name}  # Ansible's word for the name
-    variables = Variables([(OVERRIDES, overrides), *_layers(host), (DEFAULTS, _DEFAULTS)], facts)
+    variables = Variables([(OVERRIDES, overrides), *_layers(host), (DEFAULTS, ROLE_DEFAULTS)], facts)
     resolved = variables.resolved(NAMES)
     settings, unwanted = _validated(resolved)
     faults = dict(variables.problems)
@@ -141,7 +142,7 @@ def _stand_ins() -> dict[str, Any]:
     """Return a usable value for every variable: the default, or an address for documentation (RFC 5737)."""
     unset = {name: None for name, field in Settings.model_fields.items() if field.default is None}
     facts = {"etcd_address": "192.0.2.1", **unset}
-    return Variables([(DEFAULTS, _DEFAULTS)], facts).resolved(NAMES)
+    return Variables([(DEFAULTS, ROLE_DEFAULTS)], facts).resolved(NAMES)
 
 
 _STAND_INS = _stand_ins()

@@ -1,1 +1,1 @@
-etcd_cert_days: 90
+etcd_extra_sans: [third.example.com]
