@@ -138,19 +138,45 @@ app.add_typer(hosts_app, name="hosts")
 
 
 @app.command()
-def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; made where there is none.")]) -> None:
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; made where there is none.")],
+    from_ansible: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="Take hosts and variables from this inventory of Ansible's. Repeatable."),
+    ] = None,
+    playbook: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Take the variables of this playbook's plays for etcd, too.")
+    ] = None,
+) -> None:
     """Lay out a workspace: configuration, inventory, runbooks and templates, to be edited."""
     from nornir_etcd.workspace import lay_out  # noqa: PLC0415 - as below
 
     try:
-        lay_out(directory)
+        own, left = _of_ansible(from_ansible or [], playbook)
+        lay_out(directory, own)
     except InventoryError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)  # noqa: T201 - a command line's own voice
         raise SystemExit(USAGE) from error
-    print(f"1. cd {shlex.quote(str(directory))}; put your hosts into inventory/hosts.yaml")  # noqa: T201
-    print("2. say in inventory/groups.yaml who logs in with which key, which etcd, and from which registry")  # noqa: T201
+    for line in left:
+        print(f"not carried over: {line}")  # noqa: T201 - as above
+    hosts, groups = ("look at", "see in") if own else ("put your hosts into", "say in")
+    print(f"1. cd {shlex.quote(str(directory))}; {hosts} inventory/hosts.yaml")  # noqa: T201
+    print(f"2. {groups} inventory/groups.yaml who logs in with which key, which etcd, and from which registry")  # noqa: T201
     print("3. nornir-etcd hosts trust; nornir-etcd deploy --dry-run to see the plan; nornir-etcd deploy")  # noqa: T201
+
+
+def _of_ansible(inventories: list[Path], playbook: Path | None) -> tuple[dict[str, str], list[str]]:
+    """Return files of a workspace out of Ansible's, and what they do not have."""
+    if not inventories:
+        if playbook:
+            raise InventoryError("--playbook: wanted the inventory that it is for in --from-ansible, found none")
+        return {}, []
+    from nornir_etcd.ansible.inventory_files import files_of, left_out  # noqa: PLC0415 - as above
+    from nornir_etcd.ansible.load import load  # noqa: PLC0415
+
+    carried = load(inventories, playbook)
+    return files_of(carried), left_out(carried)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from nornir_etcd.exceptions import InventoryError
 from nornir_etcd.manifest import TEMPLATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 PARTS = ("config.yaml", "inventory", "notebooks", "runbooks", "schedule", "templates")
 """What a workspace is made of."""
@@ -45,16 +45,18 @@ def manifest_template() -> str:
     return find_template(TEMPLATE, [Path.cwd()]).read_text(encoding="utf-8")
 
 
-def lay_out(directory: Path) -> None:
+def lay_out(directory: Path, own: Mapping[str, str] | None = None) -> None:
     """Copy the workspace that comes with the package, whole or not at all. Nothing is written over.
 
     Args:
         directory: where to; made where there is none.
+        own: the text of files that take the place of those that come with the package, or are added, by their path.
 
     Raises:
         InventoryError: with every file that is in the way, or with what cannot be written.
     """
-    files = {directory / path.relative_to(_shipped()): path for path in _files(_shipped())}
+    files = {directory / path.relative_to(_shipped()): path.read_bytes() for path in _files(_shipped())}
+    files |= {directory / name: text.encode() for name, text in (own or {}).items()}
     folders = sorted({folder for target in files for folder in target.parents})
     in_the_way = [target for target in files if os.path.lexists(target)]
     in_the_way += [folder for folder in folders if os.path.lexists(folder) and not folder.is_dir()]
@@ -62,11 +64,11 @@ def lay_out(directory: Path) -> None:
         raise InventoryError(*(f"{path}: wanted nothing there yet, found it; it stays as it is" for path in in_the_way))
     made: list[Path] = []
     try:
-        for target, source in files.items():
+        for target, content in files.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as stream:
                 made.append(target)
-                stream.write(source.read_bytes())
+                stream.write(content)
     except OSError as error:
         for target in made:
             target.unlink(missing_ok=True)
