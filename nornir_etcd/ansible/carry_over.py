@@ -30,7 +30,7 @@ OURS = frozenset(Settings.model_fields)
 _MAGIC = frozenset(
     {
         *("ansible_host", "inventory_hostname_short", "group_names", "groups", "hostvars"),
-        *("inventory_dir", "inventory_file", "playbook_dir"),
+        *("inventory_dir", "playbook_dir"),
     }
 )
 """What Ansible knows of a host and we do not: what refers to it is rendered once and for all."""
@@ -61,12 +61,14 @@ class Carried:
     Attributes:
         groups: variables by group.
         defaults: variables of everybody.
-        left: what is not carried over, one line each.
+        others: the hosts that are no members.
+        left: what else is not carried over, one line each.
     """
 
     members: dict[str, Member] = field(default_factory=dict)
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
 
 
@@ -103,8 +105,13 @@ def carry_over(
     disagreements = [*_disagreements(inventory, files, resolved)]
     if disagreements:
         raise InventoryError(*disagreements)
+    known: dict[str, Any] = {
+        "groups": {name: inventory.members(name) for name in inventory.groups},
+        "hostvars": {name: _HostVars(host) for name, host in resolved.items()},
+        **(facts or {}),
+    }
     for host in resolved.values():
-        host.see(resolved, facts or {})
+        host.see(known)
     found = Carried({name: host.member(play.remote_user) for name, host in resolved.items()})
     problems = [problem for host in resolved.values() for problem in host.problems]
     if problems:
@@ -114,6 +121,7 @@ def carry_over(
     place(found, {name: host.values() for name, host in resolved.items()}, group)
     notes = problem_lines(problem for host in resolved.values() for problem in host.left)
     found.left = (*inventory.ignored, *play.notes, *notes)
+    found.others = tuple(name for name in inventory.hosts if name not in resolved)
     return found
 
 
@@ -147,18 +155,15 @@ class _Host:
         self.variables: Variables
         self._rendered: dict[str, Any] = {}
 
-    def see(self, hosts: Mapping[str, _Host], facts: Mapping[str, str]) -> None:
+    def see(self, facts: Mapping[str, Any]) -> None:
         """Make its variables known to itself, with those of others and what Ansible knows of it."""
         layers = [(one.value.source, {name: _shielded(one.value.value)}) for name, one in self.placed.items()]
         layers.append((DEFAULTS, ROLE_DEFAULTS))
-        inventory = self._inventory
         known: dict[str, Any] = {
             "inventory_hostname": self.name,
             "inventory_hostname_short": self.name.partition(".")[0],
             "ansible_host": self.name,
-            "group_names": sorted(group.name for group in inventory.groups_of(self.name)),
-            "groups": {group: inventory.members(group) for group in inventory.groups},
-            "hostvars": {name: _HostVars(host) for name, host in hosts.items()},
+            "group_names": sorted(group.name for group in self._inventory.groups_of(self.name)),
             **facts,
         }
         self.variables = Variables(layers, known)
@@ -172,6 +177,8 @@ class _Host:
         magic = _MAGIC - self.placed.keys()
         rendered = [name for name in sorted(ours) if self._referred({name}) & magic]
         self._rendered = self.variables.resolved(rendered)
+        for name in [name for name, value in self._rendered.items() if not _is_plain(value)]:
+            self._note(self.problems, name, "wanted a value, found what Ansible alone knows; write it out")
         needed = frozenset(rendered) | self._referred(ours - set(rendered))
         login = self._connection(remote_user)
         for name, text in login.faults:
@@ -224,6 +231,12 @@ class _Host:
             else:
                 found[name] = Placed(Value(_shielded(one.value.value), one.value.file), one.place)
         return found
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(item) for item in value.values())
+    return all(_is_plain(item) for item in value) if isinstance(value, list) else not isinstance(value, Mapping)
 
 
 def _shielded(value: Any, kind: type[str] = Unsafe) -> Any:

@@ -41,7 +41,7 @@ class Group:
 
     name: str
     variables: dict[str, Value] = field(default_factory=dict)
-    hosts: list[str] = field(default_factory=list)
+    hosts: dict[str, None] = field(default_factory=dict)
     children: list[str] = field(default_factory=list)
     priority: int = 1
 
@@ -90,8 +90,7 @@ class Inventory:
         """
         if name not in self.hosts:
             self.hosts[name] = {"ansible_port": port} if port else {}
-        if name not in self.groups[group].hosts:
-            self.groups[group].hosts.append(name)
+        self.groups[group].hosts[name] = None
 
     def add_child(self, parent: str, child: str) -> None:
         """Add a group to a group; both are there.
@@ -154,7 +153,8 @@ class Inventory:
         if name not in self.groups:
             known = ", ".join(sorted(self.groups.keys() - {ALL, UNGROUPED})) or "none"
             raise InventoryError(
-                f"wanted the group {name}, whose hosts are the members of etcd, found none; has {known}"
+                f"wanted the group {name}, whose hosts are the members of etcd, found none; has {known}; "
+                f"put theirs into [{name}:children]"
             )
         found = {host for group in (name, *self._below(name)) for host in self.groups[group].hosts}
         return [host for host in self.hosts if host in found]

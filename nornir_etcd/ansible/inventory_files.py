@@ -45,9 +45,9 @@ def files_of(carried: Carried) -> dict[str, str]:
     groups[GROUP]["connection_options"]["netmiko"]["platform"] = "linux"
     for name in dict.fromkeys([GROUP, *(one for member in members for one in member.groups)]):
         data = _only(carried.groups.get(name, {}), needed)
-        groups.setdefault(name, {})
+        group = groups.setdefault(name, {})
         if data:
-            groups[name]["data"] = data
+            group["data"] = group.get("data", {}) | data
     files = {
         "inventory/hosts.yaml": _text("hosts", hosts),
         "inventory/groups.yaml": _text("groups", groups),
@@ -62,6 +62,8 @@ def left_out(carried: Carried) -> list[str]:
     """Return what the files do not have of an inventory, one line each."""
     members = carried.members.values()
     lines = list(carried.left)
+    if carried.others:
+        lines.append(f"hosts that are no members of etcd ({len(carried.others)}): {', '.join(carried.others)}")
     for name, text in _SECRETS.items():
         holders = [member.name for member in members if _secret(member, name)]
         if holders:

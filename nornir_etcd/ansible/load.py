@@ -29,7 +29,9 @@ def load(inventories: Sequence[Path], playbook: Path | None = None, group: str =
     """
     inventory = sources.read(inventories)
     folders = sources.directories(inventories)
-    facts = {"inventory_dir": str(folders[0].absolute()), "inventory_file": str(inventories[0].absolute())}
+    facts = (
+        {"inventory_dir": str(folders[0].absolute())} if len(folders) == 1 else {}
+    )  # else it is another for each host
     if playbook is None:
         return carry_over(inventory, VarsFiles(folders), group, facts=facts)
     play = playbooks.read(playbook, set(inventory.groups))

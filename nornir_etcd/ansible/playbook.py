@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ROLE = "etcd"
 _REMOTE_USER = "remote_user"
 _OF_ROLES = frozenset({"role", "name", "vars", "tags", "when", "become", "become_user", "become_method", "delegate_to"})
+_TASKS = ("pre_tasks", "tasks", "post_tasks")
+_WAYS = ("import_role", "include_role", "ansible.builtin.import_role", "ansible.builtin.include_role")
 _MAX_IMPORTS = 20
 
 
@@ -86,11 +88,19 @@ def _hosts(play: Mapping[str, Any]) -> object:
 
 
 def _roles(play: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the roles of a play, by the last word of their name, each with what stands beside it."""
+    """Yield the roles of a play and of its tasks, by the last word of their name, each with what stands beside it."""
     for role in play.get("roles") or ():
         entry = role if isinstance(role, dict) else {"role": role}
-        name = str(entry.get("role") or entry.get("name") or "")
-        yield name.rpartition("/")[2].rpartition(".")[2], entry
+        yield _last_word(entry.get("role") or entry.get("name")), entry
+    tasks = [task for part in _TASKS for task in play.get(part) or () if isinstance(task, dict)]
+    for task in tasks:
+        for way in _WAYS:
+            if isinstance(called := task.get(way), dict):
+                yield _last_word(called.get("name")), {"vars": task.get("vars")}
+
+
+def _last_word(role: object) -> str:
+    return str(role).rpartition("/")[2].rpartition(".")[2]
 
 
 def _add(found: Play, file: Path, play: Mapping[str, Any], groups: set[str]) -> None:

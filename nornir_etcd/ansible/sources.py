@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nornir_etcd.ansible import document, ini, yaml
@@ -42,6 +41,8 @@ def read(paths: Sequence[Path]) -> Inventory:
                 _read(file, inventory)
         except InventoryError as error:  # noqa: PERF203 - all faults are told at once
             faults += error.problems
+        except OSError as error:
+            faults.append(unreadable(error, path))
     if not faults and not files:
         faults.append(f"{', '.join(map(str, paths))}: wanted an inventory of Ansible's, found no file of one")
     if faults:
@@ -60,10 +61,24 @@ def text_of(path: Path) -> str:
     Raises:
         InventoryError: it cannot be read, or is no text.
     """
+    return _decoded(_content(path), path)
+
+
+def unreadable(error: OSError, path: Path) -> str:
+    """Return the line that tells why a file or folder cannot be read."""
+    return f"{error.filename or path}: wanted a file that can be read, found: {error.strerror}"
+
+
+def _content(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except OSError as error:
-        raise InventoryError(f"{path}: wanted a file that can be read, found: {error.strerror}") from error
+        raise InventoryError(unreadable(error, path)) from error
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    try:
+        return content.decode()
     except UnicodeError as error:
         raise InventoryError(f"{path}: wanted text in UTF-8, found other bytes") from error
 
@@ -72,22 +87,19 @@ def _files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    try:
-        names = sorted(os.listdir(path))  # noqa: PTH208 - Ansible's order is that of names, not of paths
-    except OSError as error:
-        raise InventoryError(f"{path}: wanted a folder that can be read, found: {error.strerror}") from error
-    for name in names:
+    for name in sorted(os.listdir(path)):  # noqa: PTH208 - Ansible's order is that of names, not of paths
         if not _PASSED_OVER.search(name):
             yield from _files(path / name)
 
 
 def _read(path: Path, inventory: Inventory) -> None:
     file = str(path)
-    if _is_program(path):
+    content = _content(path)
+    if content.startswith((b"#!", b"\x7fELF")):  # the mode tells nothing: on some file systems every file is executable
         raise InventoryError(
             f"{file}: wanted an INI or YAML inventory, found a program (a dynamic one); {_STATIC.format(path=path)}"
         )
-    text = text_of(path)
+    text = _decoded(content, path)
     document.refuse_vault(text, file)
     if path.suffix == ".toml":
         raise InventoryError(f"{file}: wanted an INI or YAML inventory, found TOML; {_STATIC.format(path=path)}")
@@ -95,29 +107,22 @@ def _read(path: Path, inventory: Inventory) -> None:
         ini.read(text, file, inventory)
         return
     try:
-        content = document.load(text, file)
+        found = document.load(text, file)
     except InventoryError as error:
         if path.suffix or "Ansible's vault" in str(error):
             raise
-        content = None  # INI, as a file called hosts mostly is
-    if isinstance(content, dict):
-        if content.get("plugin"):
+        found = None  # INI, as a file called hosts mostly is
+    if isinstance(found, dict):
+        if found.get("plugin"):
             raise InventoryError(
                 f"{file}: wanted an INI or YAML inventory, found the configuration of a plugin (a dynamic one); "
                 + _STATIC.format(path=path)
             )
-        yaml.read(content, file, inventory)
+        yaml.read(found, file, inventory)
     elif path.suffix and not _looks_like_ini(text):
         raise InventoryError(f"{file}: wanted a YAML inventory, a mapping of groups, found something else or nothing")
     else:
         _read_ini(text, file, inventory)
-
-
-def _is_program(path: Path) -> bool:
-    """Tell whether a file is a program by how it begins: on some file systems every file may be executed."""
-    with suppress(OSError), path.open("rb") as stream:
-        return stream.read(4).startswith((b"#!", b"\x7fELF"))
-    return False
 
 
 def _looks_like_ini(text: str) -> bool:

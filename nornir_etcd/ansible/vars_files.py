@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nornir_etcd.ansible import document
 from nornir_etcd.ansible.inventory import Value
-from nornir_etcd.ansible.sources import text_of
+from nornir_etcd.ansible.sources import text_of, unreadable
 from nornir_etcd.exceptions import InventoryError
 
 if TYPE_CHECKING:
@@ -39,7 +39,12 @@ class VarsFiles:
         """Return what the files of a group or host set, in one of the folders."""
         key = (folder, kind, name)
         if key not in self._read:
-            self._read[key] = self._values(list(_found(folder / kind, name)))
+            try:
+                paths = list(_found(folder / kind, name))
+            except OSError as error:
+                self.faults.append(unreadable(error, folder / kind))
+                paths = []
+            self._read[key] = self._values(paths)
         return self._read[key]
 
     def _values(self, paths: Sequence[Path]) -> dict[str, Value]:

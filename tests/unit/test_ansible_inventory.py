@@ -82,8 +82,8 @@ def test_a_whole_workspace_is_laid_out_with_what_is_not_carried_over_told_first(
     done = init(tmp_path, *CASES["kubespray"])
     lines = done.out.splitlines()
     assert (done.code, done.err) == (0, "")
-    assert [line.partition(" ")[0] for line in lines] == ["not", "not", "not", "1.", "2.", "3."]
-    assert all(line.startswith("not carried over: ") for line in lines[:3])
+    assert [line.partition(" ")[0] for line in lines] == ["not", "not", "not", "not", "1.", "2.", "3."]
+    assert all(line.startswith("not carried over: ") for line in lines[:4])
     assert (tmp_path / "work" / "config.yaml").read_bytes() == (ROOT / "config.yaml").read_bytes()
     assert (tmp_path / "work" / "runbooks" / "deploy.py").is_file()
 

@@ -136,6 +136,13 @@ def test_a_reference_to_nothing_is_one_line_that_names_its_place(tmp_path: Path)
     }
 
 
+def test_what_ansible_alone_knows_is_no_value(tmp_path: Path) -> None:
+    files = {"hosts": "[etcd]\nm1\n[etcd:vars]\netcd_extra_args={{ hostvars }}\netcd_extra_sans={{ groups.etcd }}\n"}
+    assert refused(tmp_path, files) == [
+        "m1: etcd_extra_args: wanted a value, found what Ansible alone knows; write it out (set in hosts:4)"
+    ]
+
+
 def test_a_host_that_ssh_does_not_reach_is_refused(tmp_path: Path) -> None:
     files = {"hosts": "[etcd]\nlocalhost ansible_connection=local\n"}
     assert refused(tmp_path, files) == [
@@ -143,9 +150,12 @@ def test_a_host_that_ssh_does_not_reach_is_refused(tmp_path: Path) -> None:
     ]
 
 
+PUT = "put theirs into [etcd:children]"
+
+
 def test_no_members_are_refused(tmp_path: Path) -> None:
     assert refused(tmp_path, {"hosts": "[masters]\nm1\n"}) == [
-        "wanted the group etcd, whose hosts are the members of etcd, found none; has masters"
+        f"wanted the group etcd, whose hosts are the members of etcd, found none; has masters; {PUT}"
     ]
     assert refused(tmp_path, {"hosts": "[etcd]\n[masters]\nm1\n"}) == [
         "wanted hosts in the group etcd, the members of etcd, found none"

@@ -102,8 +102,18 @@ def test_no_password_is_written_and_each_is_listed_with_the_way_to_give_it(
     assert extras["key_file"] == f"{tmp_path}/keys/id", "Ansible takes it from where it is started"
 
 
+def test_a_variable_for_the_password_for_sudo_stands_beside_the_other_variables(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text(
+        "[etcd]\nm1\nm2\n[etcd:vars]\ndeploy_name=x\nansible_become_pass={{ lookup('env', 'SUDO_PW') }}\n",
+        encoding="utf-8",
+    )
+    groups = parsed(files_of(load([tmp_path / "hosts"]))["inventory/groups.yaml"])
+    assert groups["etcd"]["data"] == {"etcd_sudo_password_env": "SUDO_PW", "deploy_name": "x"}
+
+
 def test_variables_that_nothing_goes_by_are_listed_and_not_written() -> None:
     carried = load([DATA / "kubespray" / "inventory.ini"])
+    assert "hosts that are no members of etcd (3): node4, node5, bastion" in left_out(carried)
     assert left_out(carried)[-1].startswith("variables that nothing here goes by (13): bastion_user, bin_dir, ")
     assert "bin_dir" not in str(files_of(carried))
 

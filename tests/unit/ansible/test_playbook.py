@@ -33,6 +33,17 @@ def test_a_play_for_the_group_counts_where_none_has_the_role(tmp_path: Path) -> 
     assert sorted(read(path, {"etcd"}).variables) == ["b", "c"]
 
 
+@pytest.mark.parametrize("way", ["import_role", "ansible.builtin.include_role"])
+def test_a_role_that_a_task_calls_counts(way: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.yml"
+    path.write_text(
+        f"- {{hosts: masters, tasks: [{{debug: }}, {{{way}: {{name: infra.etcd}}, vars: {{a: 1}}}}]}}\n",
+        encoding="utf-8",
+    )
+    play = read(path, {"masters"})
+    assert (play.group, play.variables["a"].value) == ("masters", 1)
+
+
 ROLE = "roles: [{role: company.etcd}]"
 
 

@@ -10,9 +10,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.inventory.manager import InventoryManager
-from ansible.parsing.dataloader import DataLoader
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -48,6 +45,9 @@ def listed(paths: Sequence[Path], home: Path, *options: str) -> dict[str, Any]:
 
 def groups_of(paths: Sequence[Path]) -> dict[str, list[str]]:
     """Return the groups of each host, those that count more behind, as Ansible has them."""
+    from ansible.inventory.manager import InventoryManager  # noqa: PLC0415 - with Python 3.10 there is none, see conftest
+    from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
+
     manager = InventoryManager(loader=DataLoader(), sources=[str(path) for path in paths])
     return {
         name: [
