@@ -12,6 +12,9 @@ VAULT = "$ANSIBLE_VAULT;"
 """How a file begins that Ansible's vault has encrypted as a whole."""
 _REMEDY = "see it with `ansible-vault view`, and give it outside the inventory"
 
+_BROKEN = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What PyYAML raises; some of its tags let through whatever Python says to a wrong value."""
+
 
 class Unsafe(str):
     """A text tagged `!unsafe`: Jinja in it is text."""
@@ -68,11 +71,14 @@ def load(text: str, file: str) -> Any:
     try:
         loader = _Loader(text)
         content = loader.get_single_data()
+        circular = _is_circular(content)
     except yaml.MarkedYAMLError as error:
         place = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InventoryError(f"{file}{place}: wanted YAML, {error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+    except _BROKEN as error:
         raise InventoryError(f"{file}: wanted YAML, found something else") from error
+    if circular:
+        raise InventoryError(f"{file}: wanted YAML, found an alias of what it stands in")
     if loader.encrypted:
         raise InventoryError(
             *(
@@ -81,3 +87,11 @@ def load(text: str, file: str) -> Any:
             )
         )
     return content
+
+
+def _is_circular(value: object, above: frozenset[int] = frozenset()) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    within = above | {id(value)}
+    items = value.values() if isinstance(value, dict) else value
+    return id(value) in above or any(_is_circular(item, within) for item in items)

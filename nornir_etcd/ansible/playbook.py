@@ -18,6 +18,7 @@ ROLE = "etcd"
 _REMOTE_USER = "remote_user"
 _OF_ROLES = frozenset({"role", "name", "vars", "tags", "when", "become", "become_user", "become_method", "delegate_to"})
 _TASKS = ("pre_tasks", "tasks", "post_tasks")
+_LISTS: dict[str, type | tuple[type, ...]] = {"roles": list, "vars_files": (list, str), **dict.fromkeys(_TASKS, list)}
 _WAYS = ("import_role", "include_role", "ansible.builtin.import_role", "ansible.builtin.include_role")
 _MAX_IMPORTS = 20
 
@@ -73,6 +74,8 @@ def _plays(path: Path, depth: int) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     if not isinstance(content, list) or not all(isinstance(play, dict) for play in content):
         raise InventoryError(f"{path}: wanted a playbook, a list of plays, found something else or nothing")
     for play in content:
+        if wrong := [key for key, kinds in _LISTS.items() if not isinstance(play.get(key) or [], kinds)]:
+            raise InventoryError(*(f"{path}: {key}: wanted a list, found something else" for key in wrong))
         imported = play.get("import_playbook") or play.get("ansible.builtin.import_playbook")
         if not imported:
             yield path, play
@@ -132,7 +135,7 @@ def _set_by(file: Path, play: Mapping[str, Any], notes: list[str]) -> dict[str, 
     """Return what one play sets: its vars, its vars_files above them, and what stands beside the role above both."""
     variables = _mapping(file, "vars", play.get("vars"))
     named = play.get("vars_files") or ()
-    for name in (named,) if isinstance(named, str) else named:
+    for name in [named] if isinstance(named, str) else named:
         if isinstance(name, str) and "{{" not in name:
             variables |= vars_files.read(file.parent / name)
         else:

@@ -83,11 +83,14 @@ def _hosts(name: str, hosts: Mapping[Any, Any], file: str, inventory: Inventory)
             yield f"group {name}: host {pattern}: wanted a mapping of variables, found something else"
             continue
         try:
-            expanded, port = expand(pattern)
+            _host(name, pattern, variables or {}, file, inventory)
         except ValueError as error:
             yield f"group {name}: {error}"
-            continue
-        for host in expanded:
-            inventory.add_host(host, name, Value(port, file) if port else None)
-            for variable, value in (variables or {}).items():
-                inventory.set_host(host, str(variable), Value(value, file))
+
+
+def _host(name: str, pattern: str, variables: Mapping[Any, Any], file: str, inventory: Inventory) -> None:
+    hosts, port = expand(pattern)
+    for host in hosts:
+        inventory.add_host(host, name, Value(port, file) if port else None)
+        for variable, value in variables.items():
+            inventory.set_host(host, str(variable), Value(value, file))

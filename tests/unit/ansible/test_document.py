@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nornir_etcd.ansible.document import Unsafe, load, refuse_vault
 from nornir_etcd.exceptions import InventoryError
@@ -17,6 +19,43 @@ nested:
       $ANSIBLE_VAULT;1.1;AES256
       3737
 """
+PIECES = (
+    *(
+        "a",
+        ": ",
+        "\n",
+        "- ",
+        "  ",
+        "[",
+        "]",
+        "{",
+        "}",
+        ", ",
+        "!vault ",
+        "!unsafe ",
+        "!!int ",
+        "!!float ",
+        "!!bool ",
+        "!!set ",
+    ),
+    *(
+        "&a ",
+        "*a",
+        "'",
+        '"',
+        "|\n",
+        "<<",
+        "? ",
+        "2027-01-31",
+        "12:30",
+        "1_0",
+        ".inf",
+        "!!timestamp ",
+        "!!omap ",
+        "!!pairs ",
+    ),
+    *("!!binary ", "#", "%", "@", "\t", "---\n", "é"),
+)
 REMEDY = "see it with `ansible-vault view`, and give it outside the inventory"
 
 
@@ -57,6 +96,11 @@ def test_what_is_tagged_unsafe_is_text_and_known_as_such() -> None:
         "a: 2027-99-99 # hunter2",
         "{[hunter2]: 1}",
         "a: 1\n---\nb: 2",
+        "a: !!int ''",
+        "a: !!bool hunter2",
+        "a: &a [*a]",
+        "a: &a {b: {c: *a}}",
+        "[" * 3000,
     ],
 )
 def test_what_is_no_yaml_is_told_in_one_line_without_its_values(text: str) -> None:
@@ -67,3 +111,11 @@ def test_what_is_no_yaml_is_told_in_one_line_without_its_values(text: str) -> No
     assert "wanted YAML" in line
     assert "\n" not in line
     assert "hunter2" not in line
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=40) | st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_any_text_is_read_or_refused_in_lines(text: str) -> None:
+    try:
+        load(text, "f.yml")
+    except InventoryError as error:
+        assert not [line for line in error.problems if "\n" in line]  # noqa: PT017 - one of two good ends
