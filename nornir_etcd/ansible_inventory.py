@@ -30,7 +30,8 @@ from nornir_etcd.connections.ssh_options import OPTIONS_NAME
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nornir_etcd.ansible.carry_over import Carried, Member
+    from nornir_etcd.ansible.carry_over import Carried
+    from nornir_etcd.ansible.host import Member
 
 PLUGIN_NAME = "EtcdAnsibleInventory"
 

@@ -14,7 +14,8 @@ from nornir_etcd.ansible.carry_over import GROUP
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nornir_etcd.ansible.carry_over import Carried, Member
+    from nornir_etcd.ansible.carry_over import Carried
+    from nornir_etcd.ansible.host import Member
 
 SSH_CONFIG = "ssh_config"
 _STRICT = {"ssh_strict": True, "alt_host_keys": True, "alt_key_file": "known_hosts"}

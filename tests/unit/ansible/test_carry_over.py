@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nornir_etcd.ansible.carry_over import GROUP, Carried, Member, place
+from nornir_etcd.ansible.carry_over import GROUP, Carried, place
 from nornir_etcd.ansible.connection import Connection
+from nornir_etcd.ansible.host import Member
 from nornir_etcd.ansible.inventory import Value
 from nornir_etcd.ansible.load import load
 from nornir_etcd.ansible.variables import Place, Placed
@@ -72,13 +73,13 @@ def test_a_group_keeps_its_variables_and_a_host_its_own() -> None:
     assert list(carried.members) == ["node1", "node2", "node3"], "the members alone"
     assert carried.groups["etcd"]["etcd_address"] == "{{ ip }}", "as it was written, since ip is known"
     assert carried.members["node2"].data == {
-        "ansible_host": "95.54.0.13",
+        "ansible_host": "198.51.100.13",
         "ip": "10.3.0.2",
         "etcd_member_name": "etcd2",
     }
     assert carried.members["node2"].groups == ["kube_node", "kube_control_plane", "k8s_cluster", "etcd"]
     assert carried.defaults["bin_dir"] == "/usr/local/bin"
-    assert carried.members["node1"].connection.proxy == "ssh -F ./ssh-bastion.conf -W %h:%p -q ubuntu@95.54.0.99"
+    assert carried.members["node1"].connection.proxy == "ssh -F ./ssh-bastion.conf -W %h:%p -q ubuntu@198.51.100.99"
 
 
 def test_what_only_ansible_knows_is_rendered_once_and_for_all(tmp_path: Path) -> None:
@@ -126,10 +127,12 @@ def test_a_reference_to_nothing_is_one_line_that_names_its_place(tmp_path: Path)
             'deploy_name: "{{ x | to_nice_json }}"\n'
             "another_roles: '{{ not_defined }}'\n"
             "ansible_become_password: 'hunter2{{ nothing }}'\n"
+            "ansible_password: '{{ vault_password }}'\nvault_password: 'hunter2{{ nothing }}'\n"
         ),
     }
     assert {line.removesuffix(f"; {REMEDY}") for line in refused(tmp_path, files)} == {
         "group_vars/etcd.yml (3 hosts): ansible_become_password: its Jinja cannot be resolved",
+        "group_vars/etcd.yml (3 hosts): vault_password: its Jinja cannot be resolved",
         *(f"group_vars/etcd.yml (3 hosts): {line}" for line in OF_THE_FILE),
         "hosts:2 (3 hosts): ansible_host: '{{ adress }}' refers to adress, which is not defined; nearest is address",
         "hosts:4 (3 hosts): ansible_user: '{{ who }}' refers to who, which is not defined",

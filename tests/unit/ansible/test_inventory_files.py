@@ -121,8 +121,8 @@ def test_variables_that_nothing_goes_by_are_listed_and_not_written() -> None:
 def test_ways_over_other_hosts_are_an_ssh_config_of_the_workspace() -> None:
     files = files_of(load([DATA / "kubespray" / "inventory.ini"]))
     assert files["ssh_config"] == (
-        "Host 95.54.0.12 95.54.0.13 95.54.0.14\n  Port 22\n"
-        "  ProxyCommand ssh -F ./ssh-bastion.conf -W %h:%p -q ubuntu@95.54.0.99\n"
+        "Host 198.51.100.12 198.51.100.13 198.51.100.14\n  Port 22\n"
+        "  ProxyCommand ssh -F ./ssh-bastion.conf -W %h:%p -q ubuntu@198.51.100.99\n"
     )
     groups = parsed(files["inventory/groups.yaml"])
     assert groups["etcd"]["connection_options"]["netmiko"]["extras"]["ssh_config_file"] == "ssh_config"
