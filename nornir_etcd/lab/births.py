@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from nornir_etcd.lab import cache, cgroups, processes
 from nornir_etcd.lab.error import LabError
+from nornir_etcd.lab.host.client import CONTAINERD_SOCKET, CRI_DOCKERD_SOCKET
 
 if TYPE_CHECKING:
     from nornir_etcd.lab.disk import Disk
@@ -24,6 +25,7 @@ ETCD_IMAGE = f"{REGISTRY_NAME}/{cache.REPOSITORY}"
 HOST_KEY = "/etc/ssh/lab_host_key"
 DELAY_FILE = "/var/lib/kubelet/lab-delay"
 PROGRAMS = ("containerd", "runc", "sshd", "docker-registry", "ip", "nsenter", "timeout")
+DOCKER_PROGRAMS = ("dockerd", "docker")
 # Where a host keeps the lab's own programs; the package names lead to empty packages there, so they start quickly.
 LIBRARY = "/usr/local/lib/nornir-etcd-lab"
 PACKAGES = ("nornir_etcd", "nornir_etcd/lab")
@@ -74,11 +76,16 @@ http:
   tls: {{certificate: /etc/docker/registry/tls.crt, key: /etc/docker/registry/tls.key}}
 """
 
+# All Pods are on the host's network, and the rules of the lab's own tests stay as they are.
+DOCKER_CONFIG = """\
+{"bridge": "none", "iptables": false, "ip-forward": false, "ip-masq": false}
+"""
+
 KUBELET_CONFIG = """\
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 staticPodPath: /etc/kubernetes/manifests
-containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
+containerRuntimeEndpoint: unix://{endpoint}
 fileCheckFrequency: 1s
 """
 
@@ -93,8 +100,11 @@ main()
 """
 
 
-def check_programs() -> None:
+def check_programs(*, docker: bool) -> None:
     """Look for all programs before anything is made.
+
+    Args:
+        docker: a host runs Docker.
 
     Raises:
         LabError: some are not installed, it names all of them; or no script can name this Python as its interpreter.
@@ -103,9 +113,11 @@ def check_programs() -> None:
         raise LabError(
             f"lab: Python at {sys.executable!r}: wanted a shorter path without spaces for the hosts' scripts"
         )
-    missing = [name for name in PROGRAMS if not shutil.which(name, path=processes.PATH)]
+    wanted = (*PROGRAMS, *(DOCKER_PROGRAMS if docker else ()))
+    missing = [name for name in wanted if not shutil.which(name, path=processes.PATH)]
     if missing:
-        raise LabError(f"lab: not installed: {', '.join(missing)}; .ci/packages installs what the lab needs")
+        more = ", `.ci/packages docker.io` Docker" if docker else ""
+        raise LabError(f"lab: not installed: {', '.join(missing)}; .ci/packages installs what the lab needs{more}")
 
 
 def _may_lower_oom_score() -> bool:
@@ -132,9 +144,10 @@ def install_programs(disk: Disk) -> None:
 
 @dataclass(frozen=True)
 class Seed:
-    """What a node is told at birth: its names, its kubelet's delay, the registry's CA, who may log in, its tools."""
+    """What a node is told at birth: its names, its runtime, its kubelet's delay, the registry's CA, who may log in."""
 
     name: str
+    docker: bool
     hosts: str
     delay: str
     registry_ca: str
@@ -145,28 +158,38 @@ class Seed:
 def bear_node(disk: Disk, seed: Seed) -> None:
     """Make a node's disk and write the files that it is born with."""
     disk.create()
-    restrict = "false" if _may_lower_oom_score() else "true"
-    certificates = f"/etc/containerd/certs.d/{REGISTRY_NAME}"
+    (_bear_docker if seed.docker else _bear_containerd)(disk, seed.registry_ca)
+    endpoint = CRI_DOCKERD_SOCKET if seed.docker else CONTAINERD_SOCKET
     disk.write("/etc/hostname", seed.name + "\n")
     disk.write("/etc/hosts", seed.hosts)
     disk.write("/etc/resolv.conf", "")
     disk.write("/etc/ssh/lab_sshd_config", SSHD_CONFIG)
-    disk.write("/etc/containerd/config.toml", CONTAINERD_CONFIG.format(pause=PAUSE_IMAGE, restrict=restrict))
-    disk.write(f"{certificates}/ca.crt", seed.registry_ca)
-    server = f'server = "https://{REGISTRY_NAME}"\nca = "{certificates}/ca.crt"\n'
-    disk.write(f"{certificates}/hosts.toml", server)
-    disk.write("/etc/crictl.yaml", "runtime-endpoint: unix:///run/containerd/containerd.sock\n")
+    disk.write("/etc/crictl.yaml", f"runtime-endpoint: unix://{endpoint}\n")
     for name in (".bashrc", ".bash_profile", ".bash_login", ".profile", ".bash_history"):
         disk.write(f"/root/{name}", "")
     disk.write("/root/.ssh/authorized_keys", seed.login_key + "\n", 0o600)
     disk.inside("/root/.ssh").chmod(0o700)
-    disk.write("/var/lib/kubelet/config.yaml", KUBELET_CONFIG)
+    disk.write("/var/lib/kubelet/config.yaml", KUBELET_CONFIG.format(endpoint=endpoint))
     disk.write(DELAY_FILE, seed.delay + "\n")
     disk.inside("/etc/kubernetes/manifests").mkdir(mode=0o700)
     unlock_root(disk)
     install_programs(disk)
     for tool in seed.tools:
         shutil.copy2(tool, disk.inside(f"/usr/local/bin/{tool.name}"))
+
+
+def _bear_containerd(disk: Disk, registry_ca: str) -> None:
+    restrict = "false" if _may_lower_oom_score() else "true"
+    certificates = f"/etc/containerd/certs.d/{REGISTRY_NAME}"
+    disk.write("/etc/containerd/config.toml", CONTAINERD_CONFIG.format(pause=PAUSE_IMAGE, restrict=restrict))
+    disk.write(f"{certificates}/ca.crt", registry_ca)
+    server = f'server = "https://{REGISTRY_NAME}"\nca = "{certificates}/ca.crt"\n'
+    disk.write(f"{certificates}/hosts.toml", server)
+
+
+def _bear_docker(disk: Disk, registry_ca: str) -> None:
+    disk.write("/etc/docker/daemon.json", DOCKER_CONFIG)
+    disk.write(f"/etc/docker/certs.d/{REGISTRY_NAME}/ca.crt", registry_ca)
 
 
 def unlock_root(disk: Disk) -> None:
@@ -180,12 +203,20 @@ def unlock_root(disk: Disk) -> None:
     target.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
 
 
-def node_spec(lab: str, name: str, disk: Disk) -> Spec:
+def _runtime_services(*, docker: bool) -> list[Service]:
+    """Give a node's runtime and the gateway to it; dockerd starts a containerd of its own."""
+    gateway, log = [f"{LIBRARY}/gateway"], "/var/log/nornir-etcd-lab-gateway.log"
+    if not docker:
+        return [{"argv": ["containerd"], "log": "/var/log/containerd.log"}, {"argv": gateway, "log": log}]
+    gateway += [f"--docker-pause-image={PAUSE_IMAGE}", *([] if _may_lower_oom_score() else ["--oom-floor=0"])]
+    return [{"argv": ["dockerd"], "log": "/var/log/dockerd.log"}, {"argv": gateway, "log": log}]
+
+
+def node_spec(lab: str, name: str, disk: Disk, *, docker: bool) -> Spec:
     """Describe a node to its init."""
     services: list[Service] = [
-        {"argv": ["containerd"], "log": "/var/log/containerd.log"},
+        *_runtime_services(docker=docker),
         {"argv": ["/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/lab_sshd_config"], "log": "/var/log/sshd.log"},
-        {"argv": [f"{LIBRARY}/gateway"], "log": "/var/log/nornir-etcd-lab-gateway.log"},
         {
             "argv": [
                 "/usr/local/bin/kubelet",

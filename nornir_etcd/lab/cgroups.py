@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,13 +30,16 @@ def trees(lab: str) -> Iterator[Path]:
 
 
 def remove(lab: str, node: str | None = None, timeout: float = 10) -> None:
-    """Remove a lab's cgroups, or one host's; their processes are dead.
+    """Remove a lab's cgroups, or one host's; their processes have been killed.
 
     Raises:
         LabError: one is still in use after `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
-    for tree in list(trees(lab)):
+    found = list(trees(lab))
+    for tree in found:
+        _thaw(tree / node if node else tree)
+    for tree in found:
         target = tree / node if node else tree
         while target.is_dir():
             try:
@@ -47,6 +51,13 @@ def remove(lab: str, node: str | None = None, timeout: float = 10) -> None:
                 if time.monotonic() > deadline:
                     raise LabError(f"lab {lab}: cgroup {target}: not removed: {error.strerror}") from None
                 time.sleep(0.02)
+
+
+def _thaw(target: Path) -> None:
+    """Let what was paused go on: a process that is frozen in cgroup v1 does not die of the signal that it has had."""
+    for frozen in target.rglob("freezer.state"):
+        with contextlib.suppress(OSError):  # its last process has gone, and the cgroup with it
+            frozen.write_text("THAWED", encoding="ascii")
 
 
 def _remove_tree(path: Path) -> None:

@@ -46,6 +46,9 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter for each option
         str, typer.Option(help="seconds a kubelet takes over a changed manifest; a real one 7-17")
     ] = "0.2",
     preload: Annotated[bool, typer.Option("--preload", help="pull all etcd images on all hosts")] = False,
+    docker: Annotated[
+        int, typer.Option(help="how many of the hosts, counted from the last, have Docker instead of containerd")
+    ] = 0,
     keep: Annotated[bool, typer.Option("--keep", help="leave a lab of that name as it is where it is up")] = False,
     inventory: Annotated[
         Optional[Path],  # noqa: UP045 - Typer reads it at run time, on Python 3.10 too
@@ -54,9 +57,9 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter for each option
 ) -> None:
     """Make a lab; an earlier one of the same name goes first."""
     with _usage_errors():
-        lab = Lab(name, hosts, delay, preload=preload)
+        lab = Lab(name, hosts, delay, preload=preload, docker=docker)
         started = time.monotonic()
-        if keep and _is_up(lab, hosts):
+        if keep and _is_up(lab, hosts, docker):
             typer.echo(f"lab {name}: {hosts} hosts are up")
         else:
             lab.up()
@@ -66,8 +69,11 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter for each option
         _show(lab)
 
 
-def _is_up(lab: Lab, hosts: int) -> bool:
-    return lab.name in names() and len(lab.nodes) == hosts and all(lab.is_running(node.name) for node in lab.nodes)
+def _is_up(lab: Lab, hosts: int, docker: int) -> bool:
+    if lab.name not in names():
+        return False
+    wanted = ["containerd"] * (hosts - docker) + ["docker"] * docker
+    return [node.runtime for node in lab.nodes] == wanted and all(lab.is_running(node.name) for node in lab.nodes)
 
 
 @app.command()
@@ -94,7 +100,7 @@ def _show(lab: Lab) -> None:
     typer.echo(f"lab {lab.name}: registry.ikubeops.local at {lab.registry_address}; etcd {', '.join(lab.versions)}")
     for node in lab.nodes:
         state = "running" if lab.is_running(node.name) else "off"
-        typer.echo(f"  {node.name}  {node.address}  {node.address6}  {state}")
+        typer.echo(f"  {node.name}  {node.address}  {node.address6}  {node.runtime}  {state}")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

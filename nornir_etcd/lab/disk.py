@@ -17,8 +17,8 @@ from pathlib import Path
 OVERLAID = ("/etc", "/opt", "/root", "/usr/local", "/var/lib", "/var/log", "/var/spool")
 # Empty at birth, unless the Python that the hosts run lies there: then an overlay as well.
 EMPTY = ("/home", "/srv", "/tmp", "/var/tmp")  # noqa: S108 - directories to hide, not temporary files
-# containerd's own overlays need a real file system below them.
-CONTAINERD_ROOT = "/var/lib/containerd"
+# The runtimes' own overlays need a real file system below them.
+RUNTIME_ROOTS = ("/var/lib/containerd", "/var/lib/docker")
 
 
 def overlaid() -> list[str]:
@@ -50,14 +50,16 @@ class Disk:
             shutil.copystat(place, self.inside(place))
         for _, _, work in self.overlays():
             Path(work).mkdir(parents=True)
-        (self.root / _flat(CONTAINERD_ROOT)).mkdir()
-        self.inside(CONTAINERD_ROOT).mkdir()
+        for place in RUNTIME_ROOTS:
+            (self.root / _flat(place)).mkdir()
+            self.inside(place).mkdir()
         for hidden in ("/var/lib/etcd", "/etc/crictl.yaml"):
             # A character device 0/0 in an overlay's upper layer is a whiteout (filesystems/overlayfs).
             os.mknod(self.inside(hidden), stat.S_IFCHR, os.makedev(0, 0))
         for fresh in (
             "/etc/kubernetes",
             "/etc/containerd",
+            "/etc/docker",
             "/etc/cni",
             "/root/.ssh",
             "/var/lib/kubelet",
@@ -89,4 +91,4 @@ class Disk:
     def binds(self) -> list[tuple[str, str]]:
         """Give source and target of each bind mount."""
         own = [(str(self.inside(place)), place) for place in empty()]
-        return [*own, (str(self.root / _flat(CONTAINERD_ROOT)), CONTAINERD_ROOT)]
+        return [*own, *((str(self.root / _flat(place)), place) for place in RUNTIME_ROOTS)]

@@ -9,7 +9,7 @@ import yaml
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nornir_etcd.lab.lab import Lab
+    from nornir_etcd.lab.lab import Lab, Node
 
 
 def contents(
@@ -36,14 +36,19 @@ def contents(
                 "username": "root",
                 "platform": "linux",
                 "groups": ["etcd"],
-                "data": hosts.get(node.name, {}),
+                "data": _runtime(node) | data,
             }
             for node in lab.nodes
-            if hosts.get(node.name, {}) is not None
+            if (data := hosts.get(node.name, {})) is not None
         },
         "groups": groups | {"etcd": etcd},
         "defaults": {"data": defaults},
     }
+
+
+def _runtime(node: Node) -> dict[str, str]:
+    """Name the runtime of a host that has not the one that the program takes for granted."""
+    return {} if node.runtime == "containerd" else {"container_runtime": node.runtime}
 
 
 def write(directory: Path, content: dict[str, Any]) -> Path:

@@ -37,30 +37,37 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,29}")
 
 @dataclass(frozen=True)
 class Node:
-    """A host of a lab; address6 is empty where the kernel has no IPv6."""
+    """A host of a lab; address6 is empty where the kernel has no IPv6, runtime is containerd or docker."""
 
     name: str
     address: str
     address6: str
+    runtime: str
 
 
 class Lab:
-    """A lab by its name; `hosts`, `delay` and `preload` count for the next `up`.
+    """A lab by its name; `hosts`, `delay`, `preload` and `docker` count for the next `up`.
 
     Args:
         name: up to 30 of a-z, 0-9 and hyphen; several labs may be up at once.
         hosts: how many hosts, node-1 and on.
         delay: seconds, or a range of them, that a kubelet takes over a changed manifest; a real one takes 7-17.
         preload: pull every etcd image on every host.
+        docker: how many of the hosts, counted from the last, have Docker; the others have containerd.
     """
 
-    def __init__(self, name: str = "lab", hosts: int = 3, delay: str = "0.2", *, preload: bool = False) -> None:
+    def __init__(
+        self, name: str = "lab", hosts: int = 3, delay: str = "0.2", *, preload: bool = False, docker: int = 0
+    ) -> None:
         if not _NAME.fullmatch(name):
             raise LabError(f"lab: name {name!r}: wanted up to 30 of a-z, 0-9 and hyphen")
         if not 1 <= hosts <= network.MAX_HOSTS:
             raise LabError(f"lab {name}: hosts {hosts}: wanted 1 to {network.MAX_HOSTS}")
+        if not 0 <= docker <= hosts:
+            raise LabError(f"lab {name}: docker {docker}: wanted 0 to {hosts}, the number of hosts")
         self.name = name
         self._hosts = hosts
+        self._docker = docker
         self._delay = _checked_delay(delay)
         self._preload = preload
         self._state = state.STATE / name
@@ -89,14 +96,16 @@ class Lab:
     @property
     def nodes(self) -> list[Node]:
         """The hosts, in order."""
-        index = state.read(self.name)["index"]
+        record, machines = state.read(self.name), self._machines()
+        index, first_docker = record["index"], len(machines) - record.get("docker", 0)
         return [
             Node(
                 machine.name,
                 network.address(index, machine.number),
                 network.address6(index, machine.number) if network.has_ipv6() else "",
+                "docker" if number >= first_docker else "containerd",
             )
-            for machine in self._machines()
+            for number, machine in enumerate(machines)
         ]
 
     def _machines(self) -> list[Machine]:
@@ -120,7 +129,7 @@ class Lab:
             LabError: not root, a program is missing, or a host did not come up; then nothing is left.
         """
         _need_root()
-        births.check_programs()
+        births.check_programs(docker=self._docker > 0)
         build = cache.ready()
         with state.lock():
             self._clean()
@@ -133,7 +142,7 @@ class Lab:
     def _make(self, build: cache.Build) -> None:
         index = network.free_index(state.taken())
         # Written before anything else is made, so that whoever finds the lab half made can clean it.
-        state.write(self.name, {"index": index, "hosts": self._hosts, "versions": build.tags})
+        state.write(self.name, {"index": index, "hosts": self._hosts, "docker": self._docker, "versions": build.tags})
         network.add_bridge(index)
         keys.write_registry_tls(self._state, births.REGISTRY_NAME)
         login_key = keys.write_ssh_key(self.key_file, f"nornir-etcd lab {self.name}")
@@ -155,8 +164,10 @@ class Lab:
 
     def _bear(self, machine: Machine, build: cache.Build, login_key: str) -> None:
         disk = Disk(self._disks / machine.name)
+        runtime = next(node.runtime for node in self.nodes if node.name == machine.name)
         seed = births.Seed(
             name=machine.name,
+            docker=runtime == "docker",
             hosts=self._hosts_file(),
             delay=self._delay,
             registry_ca=(self._state / "ca.crt").read_text(encoding="ascii"),
@@ -165,7 +176,7 @@ class Lab:
         )
         births.bear_node(disk, seed)
         keys.write_ssh_key(disk.inside(births.HOST_KEY), machine.name)
-        machine.describe(births.node_spec(self.name, machine.name, disk))
+        machine.describe(births.node_spec(self.name, machine.name, disk, docker=seed.docker))
         machine.boot()
 
     def _hosts_file(self) -> str:

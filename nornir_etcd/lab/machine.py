@@ -86,7 +86,7 @@ class Machine:
         network.plug(self.index, self.number, self.init())
 
     def wait(self) -> None:
-        """Wait until it serves: the registry its port, a node sshd and containerd's CRI.
+        """Wait until it serves: the registry its port, a node sshd and its runtime's CRI.
 
         Raises:
             LabError: it does not in time.
@@ -125,7 +125,7 @@ class Machine:
         cgroups.remove(self.lab, self.name)
 
     def pull(self, images: list[str]) -> None:
-        """Let containerd pull images.
+        """Let its runtime pull images.
 
         Raises:
             LabError: it could not.

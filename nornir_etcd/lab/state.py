@@ -26,7 +26,7 @@ def names() -> list[str]:
 
 
 def read(name: str) -> dict[str, Any]:
-    """Read a lab's record: index, hosts, versions.
+    """Read a lab's record: index, hosts, docker (how many of them have it), versions.
 
     Raises:
         LabError: there is no such lab.

@@ -1,4 +1,4 @@
-"""A call of containerd's CRI through the host's gateway (gateway.py), with nothing but the standard library."""
+"""A call of the runtime's CRI through the host's gateway (gateway.py), with nothing but the standard library."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+CRI_DOCKERD_SOCKET = "/run/cri-dockerd.sock"
 LAB_RUN = "/run/nornir-etcd-lab"
 GATEWAY_SOCKET = f"{LAB_RUN}/cri.sock"
 

@@ -10,6 +10,8 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 
+from nornir_etcd.lab.host.client import RuntimeCallError
+
 PACKAGE = "runtime.v1"
 IMAGE_METHODS = frozenset({"ListImages", "ImageStatus", "PullImage", "RemoveImage"})
 # ExecSync may return 16 MB of each stream (its own cap).
@@ -28,15 +30,6 @@ _SCALARS = {
     "uint32": _Field.TYPE_UINT32,
     "uint64": _Field.TYPE_UINT64,
 }
-
-
-class CallError(Exception):
-    """A call that the runtime refused: gRPC code in Go's spelling (NotFound, Unknown, Unavailable) and description."""
-
-    def __init__(self, code: str, description: str) -> None:
-        super().__init__(f"rpc error: code = {code} desc = {description}")
-        self.code = code
-        self.description = description
 
 
 def file_descriptor(text: str) -> descriptor_pb2.FileDescriptorProto:
@@ -117,12 +110,12 @@ class Runtime:
             The response in protobuf's JSON form, fields without a value included, as crictl prints it.
 
         Raises:
-            CallError: the runtime refused, did not answer in time or is not there.
+            RuntimeCallError: the runtime refused, did not answer in time or is not there.
         """
         request_class, call = self._stub(method)
         try:
             response = call(json_format.ParseDict(request, request_class()), timeout=timeout)
         except grpc.RpcError as error:
             code = "".join(part.capitalize() for part in error.code().name.split("_"))
-            raise CallError(code, error.details() or "") from None
+            raise RuntimeCallError(code, error.details() or "") from None
         return json_format.MessageToDict(response, always_print_fields_with_no_presence=True)

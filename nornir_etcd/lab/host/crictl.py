@@ -2,7 +2,8 @@
 
 It knows the subcommands and flags that the program uses and answers from containerd's own CRI, in the shapes, words
 and exit codes of the real crictl (recorded from v1.36 and held to it by tests/contract/test_crictl_shapes.py). What
-it leaves out: streams (exec runs to its end and then prints, logs do not follow) and every flag not named here.
+it leaves out: streams (exec runs to its end and then prints, logs do not follow) and every flag not named here; on a
+host with Docker it knows what the stand-in for cri-dockerd does.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import socket
 import sys
 import time
 
-from nornir_etcd.lab.host.client import CONTAINERD_SOCKET, RuntimeCallError, call
+from nornir_etcd.lab.host.client import RuntimeCallError, call
 from nornir_etcd.lab.host.criprint import fatal, human_size, klog, print_json, quote, rfc3339, say, table
 
 TYPE_CHECKING = False  # importing typing costs a quick program 4 ms
 if TYPE_CHECKING:
     from typing import Any
 
+CONFIG = "/etc/crictl.yaml"
 PULL_TIMEOUT = 300
 EXEC_TIMEOUT = 120
 
@@ -89,19 +91,21 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check_runtime() -> None:
-    """Dial containerd as crictl does before every command.
+    """Dial the runtime as crictl does before every command.
 
     Raises:
         Failure: it cannot be reached, in the words of Go's dialler.
     """
+    with open(CONFIG, encoding="utf-8") as config:  # noqa: PTH123 - importing pathlib costs a quick program 10 ms
+        endpoint = config.read().partition("unix://")[2].split()[0]
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            connection.connect(CONTAINERD_SOCKET)
+            connection.connect(endpoint)
         except OSError as error:
             reason = os.strerror(error.errno or 0).lower()
-            dial = f"transport: Error while dialing: dial unix {CONTAINERD_SOCKET}: connect: {reason}"
+            dial = f"transport: Error while dialing: dial unix {endpoint}: connect: {reason}"
             raise Failure(
-                f'validate service connection: validate CRI v1 runtime API for endpoint "unix://{CONTAINERD_SOCKET}": '
+                f'validate service connection: validate CRI v1 runtime API for endpoint "unix://{endpoint}": '
                 f'rpc error: code = Unavailable desc = connection error: desc = "{dial}"'
             ) from None
 

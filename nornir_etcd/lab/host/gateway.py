@@ -1,19 +1,28 @@
-"""The host's gateway to containerd: CRI calls as lines of JSON on a unix socket, for programs that must start quickly.
+"""The host's gateway to its runtime: CRI calls as lines of JSON on a unix socket, for programs that must start quickly.
 
 Importing gRPC costs 0.2 s of CPU; one process a host pays it, and the stand-ins for crictl and the kubelet ask that
-one. A line {"method", "request", "timeout"} is answered by {"response"} or {"code", "description"}.
+one. A line {"method", "request", "timeout"} is answered by {"response"} or {"code", "description"}. On a host with
+Docker it is the stand-in for cri-dockerd as well, and its socket is there under that name too.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import socketserver
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from nornir_etcd.lab.host.client import CONTAINERD_SOCKET, GATEWAY_SOCKET
-from nornir_etcd.lab.host.cri import CallError, Runtime
+from nornir_etcd.lab.host.client import CONTAINERD_SOCKET, CRI_DOCKERD_SOCKET, GATEWAY_SOCKET, RuntimeCallError
+
+
+class Cri(Protocol):
+    """What answers CRI calls."""
+
+    def call(self, method: str, request: dict[str, Any], timeout: float) -> dict[str, Any]:
+        """Call a CRI method; requests and responses are in protobuf's JSON form."""
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -24,8 +33,8 @@ class _Handler(socketserver.StreamRequestHandler):
             call = json.loads(line)
             reply: dict[str, Any]
             try:
-                reply = {"response": self.server.runtime.call(call["method"], call["request"], call["timeout"])}
-            except CallError as error:
+                reply = {"response": self.server.cri.call(call["method"], call["request"], call["timeout"])}
+            except RuntimeCallError as error:
                 reply = {"code": error.code, "description": error.description}
             self.wfile.write(json.dumps(reply).encode() + b"\n")
 
@@ -34,8 +43,8 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, path: str, runtime: Runtime) -> None:
-        self.runtime = runtime
+    def __init__(self, path: str, cri: Cri) -> None:
+        self.cri = cri
         super().__init__(path, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -44,8 +53,27 @@ class _Server(socketserver.ThreadingUnixStreamServer):
             super().handle_error(request, client_address)
 
 
+def _containerd() -> Cri:
+    from nornir_etcd.lab.host.cri import Runtime  # noqa: PLC0415 - gRPC: a host with Docker needs none
+
+    return Runtime(CONTAINERD_SOCKET)
+
+
+def _docker(pause_image: str, oom_floor: int) -> Cri:
+    from nornir_etcd.lab.host.cridockerd import CriDockerd  # noqa: PLC0415 - a host with containerd needs none
+    from nornir_etcd.lab.host.docker import Docker  # noqa: PLC0415 - as above
+
+    Path(CRI_DOCKERD_SOCKET).symlink_to(GATEWAY_SOCKET)
+    return CriDockerd(Docker(), pause_image, oom_floor)
+
+
 def main() -> None:
     """Serve until killed."""
+    parser = argparse.ArgumentParser(prog="gateway", description="the lab's way to a host's container runtime")
+    parser.add_argument("--docker-pause-image", help="the host has Docker, and this is a sandbox's image")
+    parser.add_argument("--oom-floor", type=int, default=-1000, help="the lowest OOM score that may be set")
+    options = parser.parse_args()
     os.umask(0o177)
-    with _Server(GATEWAY_SOCKET, Runtime(CONTAINERD_SOCKET)) as server:
+    pause = options.docker_pause_image
+    with _Server(GATEWAY_SOCKET, _docker(pause, options.oom_floor) if pause else _containerd()) as server:
         server.serve_forever()

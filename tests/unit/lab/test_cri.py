@@ -6,7 +6,8 @@ import pytest
 from google.protobuf import descriptor_pool, json_format, message_factory
 
 from nornir_etcd.lab.host import cri
-from nornir_etcd.lab.host.cri import CallError, Runtime, file_descriptor
+from nornir_etcd.lab.host.client import RuntimeCallError
+from nornir_etcd.lab.host.cri import Runtime, file_descriptor
 
 TEXT = Path(cri.__file__).with_name("cri.proto").read_text(encoding="utf-8")
 
@@ -31,5 +32,5 @@ def test_messages_carry_numbers_maps_and_enums() -> None:
 
 
 def test_a_runtime_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
-    with pytest.raises(CallError, match="code = Unavailable"):
+    with pytest.raises(RuntimeCallError, match="code = Unavailable"):
         Runtime(str(tmp_path / "nosuch.sock")).call("Version", {}, timeout=5)

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 LAB: Any = SimpleNamespace(
     key_file=Path("/run/lab/id_ed25519"),
     known_hosts=Path("/run/lab/known_hosts"),
-    nodes=[Node("node-1", "10.77.0.11", "fd77::b"), Node("node-2", "10.77.0.12", "fd77::c")],
+    nodes=[
+        Node("node-1", "10.77.0.11", "fd77::b", "containerd"),
+        Node("node-2", "10.77.0.12", "fd77::c", "docker"),
+    ],
 )
 
 
@@ -55,6 +58,16 @@ def test_data_of_groups_hosts_and_defaults_is_there(tmp_path: Path) -> None:
     assert [host["deploy_name"], host["etcd_version"], host["registry"]] == ["first", "1", "r"]
     assert nr.inventory.groups["more"]["a"] == 1
     assert host.get_connection_parameters("netmiko").extras
+
+
+def test_a_host_with_docker_says_so_unless_it_is_told_otherwise(tmp_path: Path) -> None:
+    hosts = load(tmp_path).inventory.hosts
+    assert {name: host.get("container_runtime") for name, host in hosts.items()} == {
+        "node-1": None,
+        "node-2": "docker",
+    }
+    other = load(tmp_path, hosts={"node-2": {"container_runtime": "containerd"}}).inventory.hosts["node-2"]
+    assert other["container_runtime"] == "containerd"
 
 
 @pytest.mark.parametrize(("ipv6", "address"), [(False, "10.77.0.11"), (True, "fd77::b")])

@@ -34,6 +34,12 @@ def test_the_number_of_hosts_has_bounds(hosts: int) -> None:
         Lab("x", hosts=hosts)
 
 
+@pytest.mark.parametrize("docker", [-1, 4])
+def test_no_more_hosts_have_docker_than_there_are(docker: int) -> None:
+    with pytest.raises(LabError, match="wanted 0 to 3"):
+        Lab("x", hosts=3, docker=docker)
+
+
 def test_addresses_differ_from_host_to_host_and_lab_to_lab() -> None:
     pairs = [(index, host) for index in (0, 1, 99) for host in (1, 2, 11, 210)]
     assert len({network.address(*pair) for pair in pairs}) == len(pairs)
