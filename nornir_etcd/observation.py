@@ -234,6 +234,7 @@ class Kubelet:
     verdict: Literal["same", "other", "unset", "unreadable"]  # same: the folder that the manifest is written to
     source: str  # of the path: a configuration file or a flag
     path: str  # of the folder; empty where it is not known
+    runtime: str = ""  # its endpoint, such as unix:///run/containerd/containerd.sock; empty where it is not told
 
 
 @dataclass(frozen=True)

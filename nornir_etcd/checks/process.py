@@ -12,6 +12,7 @@ from nornir_etcd.checks.preflight import image
 from nornir_etcd.checks.preflight.answers import surroundings
 from nornir_etcd.observation import Unknown
 from nornir_etcd.plan.state import has_manifest, known_status
+from nornir_etcd.runtimes import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from nornir_etcd.cluster import Member
     from nornir_etcd.observation import Container, HostObservation
     from nornir_etcd.report.model import Finding
-
-RUNTIME = "see that crictl works on the host"
 
 KINDS = (
     Kind(
@@ -65,10 +64,18 @@ def check(seen: Evidence) -> Iterator[Finding]:
     yield _digest(seen)
 
 
+def _client(member: Member) -> str:
+    return runtime(member.settings.container_runtime).client
+
+
+def _works(member: Member) -> str:
+    return f"see that {_client(member)} works on the host"
+
+
 def _running(member: Member, host: HostObservation) -> Finding:
     asked = Check("container.down", member.name)
     if isinstance(host.containers, Unknown):
-        return asked.unknown(host.error or host.containers, RUNTIME)
+        return asked.unknown(host.error or host.containers, _works(member))
     container = host.container
     if not has_manifest(member, host) and not (container and container.running):
         return asked.critical("there is no manifest, so the kubelet runs no etcd", "run deploy")
@@ -82,7 +89,7 @@ def _running(member: Member, host: HostObservation) -> Finding:
         return asked.ok(f"the container runs, {container.attempt} restarts", **read)
     return asked.critical(
         f"the container does not run: {container.state}, {container.attempt} restarts",
-        f"read its log: crictl logs {container.id[:13]}",
+        f"read its log: {_client(member)} logs {container.id[:13]}",
         **read,
     )
 
@@ -91,7 +98,7 @@ def _image(member: Member, host: HostObservation) -> Finding:
     asked = Check("container.image", member.name)
     wanted = member.settings.etcd_image
     if isinstance(host.images, Unknown):
-        return asked.unknown(host.error or host.images, RUNTIME)
+        return asked.unknown(host.error or host.images, _works(member))
     if host.container is None:
         return asked.unknown("there is no container to look at", wanted=wanted)
     image_id = host.images.get(wanted)
@@ -109,18 +116,20 @@ def _image(member: Member, host: HostObservation) -> Finding:
 def _restarts(member: Member, host: HostObservation) -> Finding:
     asked = Check("container.restarts", member.name)
     if isinstance(host.containers, Unknown):
-        return asked.unknown(host.error or host.containers, RUNTIME)
+        return asked.unknown(host.error or host.containers, _works(member))
     container = host.container
     if container is None:
         return asked.unknown("there is no container to look at")
-    limit = member.settings.etcd_restarts_warning
+    limit, client = member.settings.etcd_restarts_warning, _client(member)
     read = {"restarts": container.attempt, "borne": limit}
     if not container.attempt:
         return asked.ok("it has never been started again", **read)
     message = f"it was started again {container.attempt} times, the last time {_since(container, host.clock)}"
     if container.attempt > limit:
         return asked.warning(
-            f"{message}; wanted at most {limit}", f"read why it ended: crictl logs -p {container.id[:13]}", **read
+            f"{message}; wanted at most {limit}",
+            f"read why it ended: {client} ps -a, and {client} logs of the one before {container.id[:13]}",
+            **read,
         )
     return asked.ok(message, **read)
 
@@ -157,7 +166,9 @@ def _digest(seen: Evidence) -> Finding:
             )
     unread = [member.name for member in seen.cluster.members if _is_unread(seen, member)]
     if unread:
-        return asked.unknown(f"the images of {', '.join(unread)} could not be listed", RUNTIME, **read)
+        return asked.unknown(
+            f"the images of {', '.join(unread)} could not be listed", "see that the runtime answers", **read
+        )
     if "" in running and (differing := image.difference(together)):
         silent = ", ".join(running[""])
         return asked.unknown(f"members run different images, and the version of {silent} is not known: {differing}")

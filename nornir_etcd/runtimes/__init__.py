@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from nornir_etcd.runtimes.containerd import Containerd
+from nornir_etcd.runtimes.docker import Docker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 class Runtime(Protocol):
     """How a runtime is asked: each script is POSIX sh, each parser takes what its script printed."""
 
+    client: str  # what an operator calls on the host: version, images, logs, rmi and stop are subcommands of each
     tools: tuple[str, ...]  # commands that the scripts need
 
     def ask_name(self) -> str:
@@ -51,7 +53,7 @@ class Runtime(Protocol):
         """Return, by tag, the image's ID and its digests in registries. Raises ValueError on what is no such list."""
 
 
-_RUNTIMES: dict[str, Runtime] = {"containerd": Containerd()}
+_RUNTIMES: dict[str, Runtime] = {"containerd": Containerd(), "docker": Docker()}
 
 
 def runtime(name: str) -> Runtime:

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from nornir_etcd.observation import Container
+from nornir_etcd.runtimes.loops import until_new, until_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,22 +22,8 @@ _CONTAINER_NAME = "io.kubernetes.container.name"
 
 _NAME = re.compile(r"^RuntimeName: *(\S+)", re.MULTILINE)
 
-_AWAIT = """\
-until_=$(( $(date +%s) + {seconds} ))
-while :; do
-    for id in $(crictl ps -a -q {named} | head -n 50); do
-        case ' {known} ' in *" $id "*) ;; *) exit 0 ;; esac
-    done
-    [ "$(date +%s)" -lt "$until_" ] || exit 1
-    sleep 0.2 2>/dev/null || sleep 1
-done
-"""
-
-_AWAIT_STOP = """\
-until_=$(( $(date +%s) + {seconds} ))
-set -f
-while :; do
-    running=$(crictl ps -q {named}) && known=$(crictl ps -a -o json {named}) && ready=$(crictl pods -q --state ready) ||
+_STOPPED = """\
+running=$(crictl ps -q {named}) && known=$(crictl ps -a -o json {named}) && ready=$(crictl pods -q --state ready) ||
         exit 2
     still= before=
     for word in $known; do
@@ -45,19 +32,13 @@ while :; do
         case $before$ready in '"podSandboxId":'*"$id"*) still="its Pod $id is ready to start it again" ;; esac
         before=$word
     done
-    for id in $running; do still="its container $id runs"; done
-    [ -n "$still" ] || exit 0
-    [ "$(date +%s)" -lt "$until_" ] || break
-    sleep 0.2 2>/dev/null || sleep 1
-done
-printf '%s\\n' "$still" >&2
-exit 1
-"""
+    for id in $running; do still="its container $id runs"; done"""
 
 
 class Containerd:
     """The runtime `containerd`."""
 
+    client = "crictl"
     tools: tuple[str, ...] = ("crictl",)
 
     def ask_name(self) -> str:
@@ -87,7 +68,7 @@ class Containerd:
         the runtime does not answer.
         """
         named = f"--name '^{name}$' {_NAMESPACE} --label {_CONTAINER_NAME}={name}"
-        return _AWAIT_STOP.format(seconds=seconds, named=named)
+        return until_stopped(_STOPPED.format(named=named), seconds)
 
     def await_container(self, known: Sequence[str], seconds: int, name: str = "etcd") -> str:
         """Return a script that waits on the host until there is a container whose ID is not among `known`.
@@ -96,7 +77,7 @@ class Containerd:
         Its exit code is 0 when there is one and 1 when there was none in `seconds`.
         """
         named = f"--name '^{name}$' {_NAMESPACE} --label {_CONTAINER_NAME}={name}"
-        return _AWAIT.format(seconds=seconds, named=named, known=" ".join(known))
+        return until_new(f"crictl ps -a -q {named}", known, seconds)
 
     def last_lines(self, container: str, lines: int) -> str:
         """Return a command that prints the last lines of a container's log (etcd writes them to stderr)."""

@@ -51,11 +51,8 @@ class Settings(BaseModel):
         description="Full image reference; its tag is etcd_version.",
     )
     container_runtime: Annotated[
-        Literal["containerd"],
-        BeforeValidator(
-            values.one_of("containerd", not_yet={"docker": "docker is not supported yet: run containerd on this host"})
-        ),
-    ] = Field("containerd", description="Container runtime of the host.")
+        Literal["containerd", "docker"], BeforeValidator(values.one_of("containerd", "docker"))
+    ] = Field("containerd", description="Container runtime of the host: containerd or docker.")
     etcd_initial_cluster: Annotated[str | None, BeforeValidator(addresses.initial_cluster)] = Field(
         None, description="Value of --initial-cluster; derived from the inventory where it is not set."
     )

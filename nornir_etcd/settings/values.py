@@ -30,14 +30,14 @@ def text(value: object, wanted: str) -> str:
     raise Unwanted(wanted, "YAML reads it as a number: put it in quotes" if number else "")
 
 
-def one_of(*allowed: str, not_yet: Mapping[str, str] | None = None) -> Callable[[object], str]:
-    """Return a check for one of the words allowed; `not_yet` maps words known but refused to the reason and remedy."""
+def one_of(*allowed: str) -> Callable[[object], str]:
+    """Return a check for one of the words allowed."""
     wanted = " or ".join(repr(word) for word in allowed)
 
     def check(value: object) -> str:
         word = text(value, wanted)
         if word not in allowed:
-            raise Unwanted(wanted, (not_yet or {}).get(word, ""))
+            raise Unwanted(wanted)
         return word
 
     return check

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_KUBELET = re.compile(r"(\d+)\|(same|other|unset|unreadable)\|([^|]*)\|(.*)")
+_KUBELET = re.compile(r"(\d+)\|(same|other|unset|unreadable)\|([^|]*)\|([^|]*)\|(.*)")
 _LISTENS = re.compile(r" *\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F]+:0000 0A(?: +\S+){5} +(\d+)(?: .*)?")
 _HELD = re.compile(r"socket (\d+) /proc/(\d+)/fd:")
 _OWNER = re.compile(r"owner (\d+)\|(.*)\|([^|]*)")
@@ -132,7 +132,7 @@ def _kubelets(text: str) -> tuple[Kubelet, ...]:
         if match is None:
             raise ValueError(f"a kubelet's arguments could not be read: {line[:60]!r}")
         verdict: Literal["same", "other", "unset", "unreadable"] = match[2]  # type: ignore[assignment]  # of the pattern
-        found.append(Kubelet(int(match[1]), verdict, match[3], match[4]))
+        found.append(Kubelet(int(match[1]), verdict, match[3], match[5], match[4]))
     return tuple(found)
 
 

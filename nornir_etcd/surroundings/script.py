@@ -85,19 +85,20 @@ kubelet() {
     fi
     if [ "${pods%/}" = @manifests@ ] || { [ -n "$pods" ] && [ "$1/root$pods" -ef @manifests@ ]; }; then verdict=same
     elif [ -z "$pods" ] && [ "$verdict" = other ]; then verdict=unset; fi
-    printf '%s|%s|%s|%s\n' "${1#/proc/}" "$verdict" "$source" "$pods"
+    printf '%s|%s|%s|%s|%s\n' "${1#/proc/}" "$verdict" "$source" "$endpoint" "$pods"
 }
 arguments() {
-    pods= config= drop= after=
+    pods= config= drop= endpoint= after=
     IFS=$newline
     set -f
     for word in $1; do
         word=$after$word after=
         case $word in
             --pod-manifest-path=*) pods=${word#*=} ;;
+            --container-runtime-endpoint=*) endpoint=${word#*=} ;;
             --config=*) config=${word#*=} ;;
             --config-dir=*) drop=${word#*=} ;;
-            --pod-manifest-path|--config|--config-dir) after=$word= ;;
+            --pod-manifest-path|--container-runtime-endpoint|--config|--config-dir) after=$word= ;;
         esac
     done
     set +f
@@ -107,11 +108,18 @@ configured() {
     folder=$2
     set -- "$1"
     for more in "$folder"/*.conf; do [ ! -f "$more" ] || set -- "$@" "$more"; done
+    setting staticPodPath "$@"
+    pods=$value
+    [ -n "$endpoint" ] || { setting containerRuntimeEndpoint "$@"; endpoint=$value; }
+}
+setting() {
+    key=$1
+    shift
     before="^\(.*[{,]\)\{0,1\}[[:space:]]*[\"']\{0,1\}"
     after="[\"']\{0,1\}[[:space:]]*:[[:space:]]*[\"']\{0,1\}"
-    pods=$(sed -n "s/${before}staticPodPath$after\([^\"',}#]*\).*/\2/p" "$@")
-    pods=${pods##*"$newline"}
-    pods=${pods%"${pods##*[![:space:]]}"}
+    value=$(sed -n "s/$before$key$after\([^\"',}#]*\).*/\2/p" "$@")
+    value=${value##*"$newline"}
+    value=${value%"${value##*[![:space:]]}"}
 }
 ports() {
     [ -r /proc/net/tcp ] || return 2

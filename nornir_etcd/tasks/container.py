@@ -82,7 +82,7 @@ def _digests(host: str, image: str, used: Runtime, listed: str) -> frozenset[str
             host=host,
             wanted=image,
             found=str(error) if isinstance(error, ValueError) else ", ".join(sorted(found)) or "no image",
-            remedy="look at crictl images on the host",
+            remedy=f"look at {used.client} images on the host",
         ) from error
 
 

@@ -178,7 +178,7 @@ def test_the_help_of_upgrade_names_what_it_alone_has(tmp_path: Path) -> None:
         (("--set", "etcd_vesion=3.5.16-0"), ("etcd_vesion", "etcd_version")),
         (("--set", "etcd_version=latest"), ("etcd_version", "latest")),
         (("--set", "etcd_data_dir=relative/path"), ("etcd_data_dir", "relative/path")),
-        (("--set", "container_runtime=docker"), ("container_runtime", "docker", "containerd")),
+        (("--set", "container_runtime=cri-o"), ("container_runtime", "cri-o", "containerd", "docker")),
         (("--set", "etcd_deploy_mode=systemd"), ("etcd_deploy_mode", "systemd", "manifest")),
         (("--set", "ca_dir={{ nothing }}"), ("ca_dir", "nothing")),
     ],

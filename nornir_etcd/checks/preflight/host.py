@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nornir_etcd import runtimes
 from nornir_etcd.checks.evidence import Check
 from nornir_etcd.checks.preflight.answers import surroundings
 from nornir_etcd.layout import layout
@@ -13,9 +14,13 @@ from nornir_etcd.plan.state import known_status
 if TYPE_CHECKING:
     from nornir_etcd.checks.evidence import Evidence
     from nornir_etcd.cluster import Member
+    from nornir_etcd.observation import Kubelet, Maybe
     from nornir_etcd.report.model import Finding
 
 MIB = 1024 * 1024
+
+_SOCKETS = {"docker": "docker", "containerd": "containerd", "crio": "cri-o"}
+"""Runtimes, by a word in the name of the socket that a kubelet is told of (up to 1.23 it had a dockershim.sock)."""
 
 
 def tools(seen: Evidence, member: Member) -> Finding:
@@ -35,13 +40,22 @@ def runtime(seen: Evidence, member: Member) -> Finding:
     asked = Check("preflight.runtime", member.name)
     read = surroundings(seen.observation, member)
     wanted = member.settings.container_runtime
+    client = runtimes.runtime(wanted).client
     sockets = "" if isinstance(read.sockets, Unknown) else ", ".join(read.sockets)
     evidence = {"sockets": sockets or "none", "wanted": wanted}
+    for endpoint in _endpoints(read.kubelets):
+        if (used := _named(endpoint)) not in {"", wanted}:
+            return asked.critical(
+                f"wanted {wanted}, found a kubelet that runs its Pods with {used} ({endpoint})",
+                "set container_runtime to what the kubelet uses",
+                found=used,
+                **evidence,
+            )
     if isinstance(read.runtime, Unknown):
         there = f"only {sockets} is there" if sockets and wanted not in sockets else "it does not answer"
         return asked.critical(
             f"wanted {wanted}: {there}: {read.runtime.reason}",
-            f"install and start {wanted}, and see that `crictl version` answers on the host",
+            f"install and start {wanted}, and see that `{client} version` answers on the host",
             **evidence,
         )
     if read.runtime is None:
@@ -54,11 +68,22 @@ def runtime(seen: Evidence, member: Member) -> Finding:
     if read.runtime != wanted:
         return asked.critical(
             f"wanted {wanted}, found {read.runtime}",
-            "set container_runtime to what the host runs, or runtime-endpoint in /etc/crictl.yaml",
+            f"set container_runtime to what the host runs, or see why `{client} version` names another",
             found=read.runtime,
             **evidence,
         )
     return asked.ok(f"{wanted} answers", **evidence)
+
+
+def _endpoints(kubelets: Maybe[tuple[Kubelet, ...]]) -> list[str]:
+    """Return where the kubelets that will run the Pod find their runtime, as far as that is told."""
+    return [] if isinstance(kubelets, Unknown) else [one.runtime for one in kubelets if one.verdict == "same"]
+
+
+def _named(endpoint: str) -> str:
+    """Return the runtime that answers at an endpoint, by the name of its socket; empty where that says nothing."""
+    socket = endpoint.rpartition("/")[2]
+    return next((name for word, name in _SOCKETS.items() if word in socket), "")
 
 
 def writable(seen: Evidence, member: Member, *, starts: bool) -> Finding:

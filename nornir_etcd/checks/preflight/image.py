@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from nornir_etcd.observation import ClusterObservation
     from nornir_etcd.report.model import Finding
 
-REMEDY = "remove it where it is wrong (crictl rmi) and run again, which pulls it; a tag must not move in the registry"
+REMEDY = (
+    "remove it where it is wrong (crictl rmi, docker rmi) and run again, which pulls it; "
+    "a tag must not move in the registry"
+)
 
 
 def check(seen: Evidence, started: frozenset[str]) -> Finding:
@@ -58,5 +61,5 @@ def difference(found: Mapping[str, frozenset[str]]) -> str:
 
 
 def shown(digests: frozenset[str]) -> str:
-    """Return a digest as crictl shows it: its first 13 digits."""
+    """Return a digest in short, as crictl shows it: its first 13 digits."""
     return min(digests).removeprefix("sha256:")[:13]

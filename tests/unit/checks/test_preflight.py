@@ -44,13 +44,14 @@ ALL = {
     "preflight.peer",
 }
 FOLDERS = ("/var/lib/etcd", "/etc/kubernetes/pki", "/etc/kubernetes", "/etc/kubernetes/manifests")
+KUBELETS = (Kubelet(1, "same", "/var/lib/kubelet/config.yaml", "/etc/kubernetes/manifests"),)
 GOOD = Surroundings(
     offset=ClockOffset(-0.1, 0.1),
     missing_tools=(),
     runtime="containerd",
     sockets=("/run/containerd/containerd.sock",),
     digests={},
-    kubelets=(Kubelet(1, "same", "/var/lib/kubelet/config.yaml", "/etc/kubernetes/manifests"),),
+    kubelets=KUBELETS,
     manifests=Manifests((), ()),
     listeners=(),
     volumes={path: Volume(path, 50 * GIB, writable=True, mount="/") for path in FOLDERS},
@@ -262,6 +263,42 @@ def test_a_host_with_docker_alone_says_so() -> None:
     found = ground.findings()["preflight.runtime", "master-1"]
     assert found.severity is CRITICAL
     assert "only /run/docker.sock is there" in found.message
+
+
+@pytest.mark.parametrize(
+    ("wanted", "endpoint", "found"),
+    [
+        ("containerd", "unix:///run/containerd/containerd.sock", ""),
+        ("containerd", "/run/k3s/containerd/containerd.sock", ""),
+        ("containerd", "", ""),
+        ("containerd", "unix:///run/some.sock", ""),
+        ("containerd", "unix:///var/run/cri-dockerd.sock", "docker"),
+        ("containerd", "unix:///var/run/dockershim.sock", "docker"),
+        ("containerd", "unix:///var/run/crio/crio.sock", "cri-o"),
+        ("docker", "unix:///run/cri-dockerd.sock", ""),
+        ("docker", "unix:///run/containerd/containerd.sock", "containerd"),
+    ],
+)
+@pytest.mark.parametrize("told", [None, "containerd", "docker"])
+def test_the_runtime_that_the_kubelet_uses_is_what_counts(
+    wanted: str, endpoint: str, found: str, told: str | None
+) -> None:
+    """A host may have both: Docker brings a containerd of its own, and crictl may be told of either."""
+    ground = Ground(World(container_runtime=wanted))
+    ground.containers["master-1"] = (Container(ID, "CONTAINER_RUNNING", "etcd-master-1", 0, "sha256:1", 1),)
+    ground.change("master-1", runtime=told, kubelets=(replace(*KUBELETS, runtime=endpoint),))
+    one = ground.findings()["preflight.runtime", "master-1"]
+    assert one.severity is (OK if not found and told in {None, wanted} else CRITICAL)
+    if found:
+        assert one.message == f"wanted {wanted}, found a kubelet that runs its Pods with {found} ({endpoint})"
+        assert one.evidence["found"] == found
+
+
+def test_a_kubelet_that_does_not_run_the_pod_has_no_say_in_the_runtime() -> None:
+    ground = Ground()
+    other = Kubelet(2, "other", "/c", "/x", "unix:///run/cri-dockerd.sock")
+    ground.change("master-1", kubelets=(*KUBELETS, other))
+    assert ground.bad() == {}
 
 
 def test_a_runtime_that_was_not_asked_is_known_by_what_it_runs() -> None:

@@ -164,6 +164,32 @@ def test_a_kubelet_without_configuration_runs_no_static_pods(tree: Tree) -> None
         assert verdict(tree, pid)[0] == "unset"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "config", "endpoint"),
+    [
+        (
+            (),
+            "containerRuntimeEndpoint: unix:///run/containerd/containerd.sock\n",
+            "unix:///run/containerd/containerd.sock",
+        ),
+        ((), 'containerRuntimeEndpoint: "/run/x.sock" # the one\n', "/run/x.sock"),
+        ((), "# containerRuntimeEndpoint: /run/x.sock\n", ""),
+        (("--container-runtime-endpoint=unix:///run/cri-dockerd.sock",), "", "unix:///run/cri-dockerd.sock"),
+        (("--container-runtime-endpoint", "/run/y.sock"), "containerRuntimeEndpoint: /run/x.sock\n", "/run/y.sock"),
+    ],
+)
+def test_a_kubelet_tells_its_runtime_by_a_flag_or_in_its_configuration(
+    arguments: tuple[str, ...], config: str, endpoint: str, tree: Tree
+) -> None:
+    file = tree.root / "config.yaml"
+    file.write_text(f"{config}staticPodPath: {tree.paths.manifests}\n")
+    with kubelet(tree, f"--config={file}", *arguments) as pid:
+        assert verdict(tree, pid) == ("same", str(file), tree.paths.manifests)
+        kubelets = surroundings(tree).kubelets
+    assert not isinstance(kubelets, Unknown)
+    assert [one.runtime for one in kubelets if one.pid == pid] == [endpoint]
+
+
 def test_other_files_in_manifests_are_told_and_those_named_etcd_apart(tree: Tree) -> None:
     tree.deploy()
     folder = tree.paths.manifests
