@@ -169,14 +169,17 @@ def test_the_kubelet_restarts_what_ends_or_fails_its_probe_and_comes_back_after_
     assert "started again 1 times" in seen["node-3"]["message"]
 
     mute = yaml.safe_load(lab.run("node-3", f"cat {MANIFEST}").stdout)
-    probe = mute["spec"]["containers"][0]["livenessProbe"]
-    probe |= {"httpGet": probe["httpGet"] | {"port": 2399}, "periodSeconds": 1, "failureThreshold": 2}
+    container = mute["spec"]["containers"][0]
+    del container["startupProbe"]
+    target = container["livenessProbe"]["httpGet"] | {"port": 2399}
+    container["livenessProbe"] = {"httpGet": target, "periodSeconds": 1, "failureThreshold": 2}
     (lab.root("node-3") / MANIFEST[1:]).write_text(yaml.safe_dump(mute))
     lab.run("node-3", "until grep 'failed liveness probe, will be restarted' /var/log/kubelet.log; do sleep 0.2; done")
     lab.run("node-3", "until docker ps --format '{{.Names}}' | grep 'k8s_etcd_.*_1'; do sleep 0.2; done")
     assert workspace.deploy().cluster["outcome"] == "changed", "the manifest that was changed by hand"
 
     before = workspace.containers()["node-3"]
+    lab.run("node-3", f"docker pause {before}")  # a process that is frozen dies with its host too
     lab.kill("node-3")
     lab.start("node-3")
     workspace.await_restart("node-3", before)

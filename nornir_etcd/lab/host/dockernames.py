@@ -18,6 +18,7 @@ SANDBOX_OOM_SCORE = -998
 SANDBOX_SHARES = 2
 SANDBOX_NAME = "POD"
 
+_STATES = {"Up": "RUNNING", "Exited": "EXITED", "Created": "CREATED"}
 _INTERNAL = {TYPE, SANDBOX_ID, LOG_PATH}
 
 
@@ -134,7 +135,7 @@ def read_sandbox(entry: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": entry["Id"],
         "metadata": {"name": name, "uid": uid, "namespace": namespace, "attempt": int(attempt)},
-        "state": "SANDBOX_READY" if entry["State"] == "running" else "SANDBOX_NOTREADY",
+        "state": "SANDBOX_READY" if entry["Status"].startswith("Up") else "SANDBOX_NOTREADY",
         "createdAt": _nanoseconds(entry),
         **_told(entry["Labels"]),
         "runtimeHandler": "",
@@ -144,14 +145,15 @@ def read_sandbox(entry: dict[str, Any]) -> dict[str, Any]:
 def read_container(entry: dict[str, Any]) -> dict[str, Any]:
     """Read a Container out of Docker's list."""
     _, name, _, _, _, attempt = entry["Names"][0].split("_")[:6]
-    known = entry["State"] in {"created", "running", "exited"}
+    # cri-dockerd reads the state out of this text, so a container that is paused runs: "Up 2 minutes (Paused)".
+    state = next((state for word, state in _STATES.items() if entry["Status"].startswith(word)), "UNKNOWN")
     return {
         "id": entry["Id"],
         "podSandboxId": entry["Labels"][SANDBOX_ID],
         "metadata": {"name": name, "attempt": int(attempt)},
         "image": {"image": entry["Image"], "annotations": {}},
         "imageRef": entry["ImageID"],
-        "state": f"CONTAINER_{entry['State'].upper()}" if known else "CONTAINER_UNKNOWN",
+        "state": f"CONTAINER_{state}",
         "createdAt": _nanoseconds(entry),
         **_told(entry["Labels"]),
     }

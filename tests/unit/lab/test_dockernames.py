@@ -65,7 +65,7 @@ def test_labels_hold_the_kubelets_labels_and_annotations_and_are_read_again(pod:
     assert labels["annotation.io.kubernetes.container.restartCount"] == "3"
     name = f"/k8s_etcd_etcd-node-1_kube-system_{pod.uid}_3"
     entry = {"Id": "4567", "Names": [name], "Image": "sha256:1", "ImageID": "sha256:1", "Created": 7}
-    found = dockernames.read_container(entry | {"State": "running", "Labels": labels})
+    found = dockernames.read_container(entry | {"Status": "Up 2 minutes (Paused)", "Labels": labels})
     assert found["metadata"] == {"name": "etcd", "attempt": 3}
     assert (found["podSandboxId"], found["state"], found["createdAt"]) == ("0123", "CONTAINER_RUNNING", "7000000000")
     assert found["labels"] == {
@@ -75,8 +75,8 @@ def test_labels_hold_the_kubelets_labels_and_annotations_and_are_read_again(pod:
         "io.kubernetes.pod.uid": pod.uid,
     }
     assert found["annotations"]["io.kubernetes.container.restartCount"] == "3"
-    paused = dockernames.read_container(entry | {"State": "paused", "Labels": labels})
-    assert paused["state"] == "CONTAINER_UNKNOWN"
+    dead = dockernames.read_container(entry | {"Status": "Dead", "Labels": labels})
+    assert dead["state"] == "CONTAINER_UNKNOWN"
 
 
 def test_a_container_gets_what_the_manifest_says(pod: Pod) -> None:
