@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from nornir_etcd.cluster import quorum
 from nornir_etcd.observation import Unknown
 from nornir_etcd.plan.state import is_surely_down
+from nornir_etcd.runtimes import runtime
 
 if TYPE_CHECKING:
     from nornir_etcd.cluster import Member
@@ -55,10 +56,10 @@ def runtime_refusal(member: Member, observation: ClusterObservation) -> str | No
 
     The new container could not be told from the one before, so nothing would prove the restart.
     """
-    host = observation.hosts[member.name]
+    host, client = observation.hosts[member.name], runtime(member.settings.container_runtime).client
     for asked in (host.containers, host.images):
         if isinstance(asked, Unknown):
-            return f"{member.name}: the runtime could not be asked: {asked.reason}; see that crictl works on the host"
+            return f"{member.name}: the runtime could not be asked: {asked.reason}; see that {client} works on the host"
     return None
 
 

@@ -17,6 +17,7 @@ from nornir_etcd.pki.certificate import describe
 from nornir_etcd.pki.trust import CLUSTER
 from nornir_etcd.plan.state import cluster_state, is_older_than_manifest
 from nornir_etcd.plan.step import Plan, Step
+from nornir_etcd.runtimes import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -103,9 +104,10 @@ def unproven(cluster: Cluster, observation: ClusterObservation) -> list[str]:
         elif isinstance(host.containers, Unknown):
             found.append(f"{member.name}: which container runs is not known: {host.containers.reason}")
         elif is_older_than_manifest(member, host):
+            stop = f"{runtime(member.settings.container_runtime).client} stop"
             found.append(
                 f"{member.name}: the container is older than its manifest, so that it trusts other CAs; see the "
-                "kubelet's log, and stop the container by hand (crictl stop) where the manifest was only touched"
+                f"kubelet's log, and stop the container by hand ({stop}) where the manifest was only touched"
             )
     healthy = cluster_state(cluster, observation).healthy
     return found or [
