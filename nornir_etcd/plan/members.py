@@ -147,11 +147,13 @@ def joins(cluster: Cluster, observation: ClusterObservation) -> frozenset[str]:
     if state.live is None:
         return frozenset()
     found = _differences(cluster, observation, state.live, _seats(cluster, state.live, observation))
+    # What is to be started is started as a member whose manifest differs.
+    changes = [change for change in found.changes if change.purpose != "start"]
     # A learner that lost its data is one whose withdrawal was broken off.
-    anew = {one.name for one in found.changes if (one.kind, one.purpose, one.votes) == ("remove", "repair", False)}
-    if found.refusals or any(change.purpose != "add" and change.name not in anew for change in found.changes):
+    anew = {one.name for one in changes if (one.kind, one.purpose, one.votes) == ("remove", "repair", False)}
+    if found.refusals or any(change.purpose != "add" and change.name not in anew for change in changes):
         return frozenset()
-    return frozenset(change.name for change in found.changes)
+    return frozenset(change.name for change in changes)
 
 
 def _differences(
@@ -311,6 +313,7 @@ def _place(member: Member, host: HostObservation, damage: str = "") -> Place:
         advertised=_advertised(host.texts.get(layout(member.settings).manifest, "")),
         stopped=lacks_manifest(member, host),
         damage=damage,
+        idle=not isinstance(host.containers, Unknown) and not any(one.running for one in host.containers),
         holds=has_manifest(member, host)
         or (certificates is not None and certificates.kind != "absent")
         or (not isinstance(host.data, Unknown) and host.data.state not in {"absent", "empty"}),

@@ -36,6 +36,7 @@ class Place:
         data: what its data directory holds.
         advertised: the peer URL in its manifest; empty where none can be read there.
         stopped: whether it is known to have no manifest: no kubelet starts a member on it.
+        idle: whether it is known that no etcd runs on it.
         damage: evidence that its data are corrupt; empty where there is none.
         holds: whether anything of etcd's is on it: manifest, certificates or data.
     """
@@ -45,6 +46,7 @@ class Place:
     data: Maybe[DataDirectory]
     advertised: str = ""
     stopped: bool = False
+    idle: bool = False
     damage: str = ""
     holds: bool = False
 
@@ -185,7 +187,12 @@ def _by_data(places: Sequence[Place], seats: Sequence[Seat], cluster_id: int, fo
 def _at_home(place: Place, seat: Seat, found: Differences) -> None:
     """Judge a member whose host holds its data."""
     moved = place.peer_url not in seat.peer_urls
-    if seat.learner:
+    if moved and seat.runs and place.idle:
+        found.refusals.append(
+            f"{place.name}: holds the data of member {hexadecimal(seat.id)}, which runs at "
+            f"{', '.join(seat.peer_urls)}, and no etcd runs here: they are a copy and must not start: move them aside"
+        )
+    elif seat.learner:
         # etcd takes an update of a learner for the entry of a voter (UpdateMember in
         # server/etcdserver/api/v3rpc/member.go): it comes anew instead. It has no vote, and its data are the others'.
         found.changes += _repair(place, seat) if moved else (_resume(place, seat),)

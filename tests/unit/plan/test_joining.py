@@ -134,12 +134,30 @@ def test_a_controller_killed_once_at_every_boundary_and_within_every_step_goes_o
         assert_there(world, allowed)
 
 
-@given(st.sampled_from(sorted(SCENARIOS)), kills, st.booleans())
-@settings(deadline=None, max_examples=60)
-def test_however_often_it_is_killed_the_same_command_goes_on(name: str, killed: list[Kill], order: bool) -> None:
+@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("leads", [1, 3, 4, 5])
+def test_whoever_leads_is_stopped_or_removed_only_when_another_one_leads(name: str, leads: int) -> None:
+    """The world asserts that, at each step."""
     make, allowed = SCENARIOS[name]
     world = make()
-    world.certificates_first = order
+    world.leads = f"master-{leads}"
+    led = world.leader == world.leads
+    gone = {("remove-member", False), ("update-peer-url", False)}
+    assert run(world, None, allowed) == End("done")
+    assert_there(world, allowed)
+    affected = {step.host for step in world.done if (step.action, step.peer_url == "") in gone}
+    moved_away = [step.host for step in world.done if step.action == "move-leader"]
+    assert moved_away == ([f"master-{leads}"] if led and f"master-{leads}" in affected else [])
+
+
+@given(st.sampled_from(sorted(SCENARIOS)), kills, st.booleans(), st.integers(1, 5))
+@settings(deadline=None, max_examples=80)
+def test_however_often_it_is_killed_the_same_command_goes_on(
+    name: str, killed: list[Kill], order: bool, leads: int
+) -> None:
+    make, allowed = SCENARIOS[name]
+    world = make()
+    world.certificates_first, world.leads = order, f"master-{leads}"
     assert through(world, tuple(killed), allowed) == End("done")
     assert_there(world, allowed)
 
@@ -220,6 +238,21 @@ def test_a_host_that_is_mended_while_its_learner_is_withdrawn_joins(name: str, f
             return
 
 
+@given(st.sampled_from(sorted(BROKEN)), st.sampled_from(FAILS), kills, kills)
+@settings(deadline=None, max_examples=80)
+def test_however_often_a_join_that_fails_is_killed_it_is_withdrawn_or_goes_on(
+    name: str, fails: str, first: list[Kill], later: list[Kill]
+) -> None:
+    world, allowed, live = broken(name, fails)
+    assert through(world, tuple(first), allowed).how == "failed"
+    assert_as_before(world, live, BROKEN[name][2])
+    for kill in later:
+        run(world, kill, allowed)
+    world.fails.clear()
+    assert through(world, (), allowed) == End("done")
+    assert_there(world, allowed)
+
+
 # What is nobody's business.
 
 
@@ -243,6 +276,23 @@ def test_a_host_with_other_data_is_refused_and_nothing_is_touched(
     end = run(world, None, allowed)
     assert end.how == "refused"
     assert "master-5" in end.why
+    assert world.live == live
+    assert not world.done
+
+
+@pytest.mark.parametrize("allowed", [MEMBERS, DEPLOY], ids=["members", "deploy"])
+@pytest.mark.parametrize("numbers", [(1, 2, 3, 4), (1, 2, 4)], ids=["beside it", "in its place"])
+def test_a_host_with_a_copy_of_a_members_data_is_refused_and_nothing_is_touched(
+    numbers: tuple[int, ...], allowed: frozenset[Difference]
+) -> None:
+    world = World(3, numbers)
+    data = world[3].data
+    assert isinstance(data, DataDirectory)
+    world[4].data = world.untouched["master-4"] = replace(data)
+    live = dict(world.live)
+    end = run(world, None, allowed)
+    assert end.how == "refused"
+    assert "master-4" in end.why
     assert world.live == live
     assert not world.done
 

@@ -102,6 +102,14 @@ def test_what_differs_on_the_members_comes_before_hosts_join_them() -> None:
     assert planned.notes == ("master-4, master-5: joined after that",)
 
 
+def test_a_member_that_is_down_without_a_manifest_is_started_before_hosts_join() -> None:
+    world = joining()
+    world[1].manifest, world[1].up = None, False
+    planned = world.plan()
+    assert [step.id for step in planned.steps] == ["master-1/start-member"]
+    assert planned.again
+
+
 def test_no_host_joins_where_anything_else_of_the_membership_differs() -> None:
     world = joining()
     world.more = (STRANGER,)

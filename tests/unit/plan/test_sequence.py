@@ -351,6 +351,19 @@ def test_data_on_two_hosts_are_refused() -> None:
     assert "m2: holds the data of member 1, as m1 does" in found.refusals[0]
 
 
+def test_a_copy_of_a_members_data_on_a_host_at_another_address_is_not_started() -> None:
+    """It would vote twice, and without what was acknowledged since."""
+    copy = place(3, peer_url=url(33), idle=True)
+    (said,) = differences([place(1), place(2), copy], [seat(1), seat(2), seat(3, runs=True)], CLUSTER).refusals
+    assert said == (
+        "m3: holds the data of member 3, which runs at https://192.0.2.3:2380, and no etcd runs here: they are a copy "
+        "and must not start: move them aside"
+    )
+    for host, member in ((replace(copy, idle=False), seat(3, runs=True)), (copy, seat(3, healthy=False))):
+        found = differences([place(1), place(2), host], [seat(1), seat(2), member], CLUSTER)
+        assert [change.kind for change in found.changes] == ["update"]
+
+
 @pytest.mark.parametrize(("healthy", "said"), [(True, "etcd_data_dir"), (None, "stop it first")])
 def test_data_that_are_not_where_they_should_be_are_no_repair_of_a_member_that_may_serve(
     *, healthy: bool | None, said: str
@@ -443,6 +456,18 @@ class Live:
             had = self.has_quorum
             part(stage.change)
             assert self.has_quorum or not had, f"{stage.action} {stage.change.name}: {part.__name__}"
+
+    def go_on(self, steps: int, parts: int = 9) -> None:
+        """Take so many steps as a run does: each is planned from what is seen right before."""
+        for _ in range(steps):
+            planned = self.planned()
+            if planned is None:
+                self.settle()
+                planned = self.planned()
+            assert planned is not None
+            if not planned:
+                break
+            self.take(planned[0], parts)
 
     def _add(self, change: Change) -> None:
         assert not any(one.learner for one in self.seats), "one learner at a time"
@@ -558,7 +583,8 @@ def clusters(draw: st.DrawFn) -> Live:
         if fate == "goes":
             gone.append(one)
         elif fate == "leaves":
-            leaving.append(replace(at_home, data=draw(st.sampled_from([data(one.id), data(one.id), UNREAD]))))
+            read: DataDirectory | Unknown = draw(st.sampled_from([data(one.id), data(one.id), UNREAD]))
+            leaving.append(replace(at_home, data=read))
         elif fate == "moves":
             places.append(replace(at_home, peer_url=url(one.id + 50)))
         elif fate == "lost" and one.healthy is False:
@@ -620,31 +646,16 @@ def test_a_sequence_keeps_its_quorum_and_ends_at_the_inventory(live: Live) -> No
 @given(clusters(), st.data())
 @settings(deadline=None, max_examples=300)
 def test_a_run_that_was_ended_anywhere_is_taken_up(live: Live, drawn: st.DataObject) -> None:
-    steps = live.planned()
-    assume(steps)
+    assume(live.planned())
     # A learner is known by its data alone where its host has another address by now: with those aside it is nobody's.
     assume(not any(one.learner and url(21) in one.peer_urls for one in live.seats))
     for _ in range(4):
-        if not steps:
-            break
-        whole = drawn.draw(st.integers(0, len(steps) - 1))
-        for step in steps[:whole]:
-            live.take(step)
-        live.take(steps[whole], parts=drawn.draw(st.integers(0, 3)))
+        live.go_on(steps=drawn.draw(st.integers(0, 8)))
+        live.go_on(steps=1, parts=drawn.draw(st.integers(0, 3)))
         if drawn.draw(st.booleans()):
             live.settle()
-        if live.planned() is None:
-            live.settle()  # what was begun is waited for first: see plan_members
-        steps = live.planned()
-        assert steps is not None
-    for _ in range(50):  # as a run does: each change of membership is planned from what is seen right before
-        live.settle()
-        steps = live.planned()
-        assert steps is not None
-        if not steps:
-            break
-        live.take(steps[0])
-        assert live.has_quorum
+    live.settle()  # what was begun is waited for first: see plan_members
+    live.go_on(steps=50)
     live.assert_as_wanted()
 
 
