@@ -463,10 +463,15 @@ def _about(stage: Stage) -> str:
     if change.kind == "resume":
         return f" ({who}{change.peer_url}): it is a learner, and is to vote"
     if change.purpose == "replace":
-        return f" {_subject(change)} ({who}{change.peer_url})"
+        return f" {_subject(change)} ({who}{change.peer_url}){_left_alone(change)}"
     if change.damage:
         return f" ({who}{change.peer_url}): its data are corrupt: {change.damage}"
-    return f" ({who}{change.peer_url}): {PURPOSES[change.purpose]}"
+    return f" ({who}{change.peer_url}): {PURPOSES[change.purpose]}{_left_alone(change)}"
+
+
+def _left_alone(change: Change) -> str:
+    """Return that the host of a member which leaves stays as it is; empty where it is cleared."""
+    return "; its host is left as it is" if change.kind == "remove" and not change.clears else ""
 
 
 def _subject(change: Change) -> str:
