@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NO_LIST = "no member answers with a quorum, so the member list is not known"
 NOT_LISTED = "it is not in the live member list"
 MEMBERS = "the runbook members brings the live list to the inventory"
+FOREIGN_LEARNER = "see whose learner it is, and promote it or remove it: the runbook members leaves it alone"
 NO_ETCD = "not etcd"
 """What the cause of a failed call says where a server answers that is none (connections/rpc.py)."""
 SIZE = "https://etcd.io/docs/v3.5/faq/"
@@ -159,7 +160,7 @@ def _unexpected(seen: Evidence) -> Iterator[Finding]:
         if not set(info.peer_urls) & wanted:
             yield Check("member.unexpected", seen.cluster.name).critical(
                 f"member {info.name or hexadecimal(info.id)} is live and not in the inventory",
-                MEMBERS,
+                FOREIGN_LEARNER if info.is_learner else MEMBERS,
                 id=hexadecimal(info.id),
                 peer_urls=",".join(info.peer_urls),
             )

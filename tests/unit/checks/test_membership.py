@@ -231,3 +231,12 @@ def test_of_endpoints_of_which_none_answers_nothing_is_ok() -> None:
     blind(world, *world.names)
     codes = {kind.code for kind in KINDS}
     assert {one.severity for (code, _), one in findings(world).items() if code in codes} == {UNKNOWN}
+
+
+def test_a_learner_that_is_nobodys_is_not_left_to_the_runbook_that_leaves_it_alone() -> None:
+    world = deployed()
+    stranger = MemberInfo(99, "", ("https://192.0.2.99:2380",), (), is_learner=True)
+    world.more = (stranger,)
+    assert "the runbook members leaves it alone" in findings(world)["member.unexpected", "example"].remedy
+    world.more = (replace(stranger, is_learner=False),)
+    assert "brings the live list to the inventory" in findings(world)["member.unexpected", "example"].remedy
