@@ -25,6 +25,7 @@ PROGRAM = Path(__file__).with_name("kube_apiserver.py")
 MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 FOLDER = "/etc/kubernetes/stand-in"  # goes with a wipe
 PKI = "/etc/kubernetes/pki"
+OWN = "https://127.0.0.1:2379"  # the host's own member
 ALIVE = 2.0  # seconds; a write is due every 0.2
 
 _LINE = re.compile(r"(\S+) stderr F (.*)")
@@ -40,17 +41,18 @@ class Line:
 
 
 def place(  # noqa: PLR0913 - what its manifest says
-    lab: Lab, node: str, *, cafile: str, certfile: str, keyfile: str, pki: str = PKI
+    lab: Lab, node: str, *, cafile: str, certfile: str, keyfile: str, pki: str = PKI, servers: str = OWN
 ) -> None:
     """Let an API server run on a host, or run with other files: its manifest is replaced by a rename.
 
     Args:
         lab: the lab.
-        node: the host, whose own member it uses.
+        node: the host.
         cafile: of etcd, on the host below /etc/kubernetes/pki, as is each file.
         certfile: with which it is a client of etcd.
         keyfile: of that.
         pki: the host's folder that its container sees as /etc/kubernetes/pki.
+        servers: its endpoints; it uses the first of them.
     """
     root = lab.root(node)
     folder = root / FOLDER[1:]
@@ -63,7 +65,7 @@ def place(  # noqa: PLR0913 - what its manifest says
         "etcd-cafile": cafile,
         "etcd-certfile": certfile,
         "etcd-keyfile": keyfile,
-        "etcd-servers": "https://127.0.0.1:2379",
+        "etcd-servers": servers,
         "secure-port": "6443",
     }
     staged = folder / "manifest"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,11 +50,33 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture
 def fresh_lab(lab: Lab) -> Lab:
     """The lab with every host switched on, wiped, and its kubelet quick."""
+    return _fresh(lab)
+
+
+def _fresh(lab: Lab) -> Lab:
     names = [node.name for node in lab.nodes]
     for name in ("registry", *names):
         if not lab.is_running(name):
             lab.start(name)
-    for name in names:
-        lab.wipe(name)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lab.wipe, names))
     lab.set_delay("0.2")
     return lab
+
+
+@pytest.fixture(scope="module")
+def wide_lab() -> Iterator[Lab]:
+    """A lab of five hosts."""
+    need_root()
+    made = Lab(f"{PREFIX}{os.getpid()}-wide", hosts=5)
+    made.up()
+    try:
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture
+def wiped_wide_lab(wide_lab: Lab) -> Lab:
+    """Those five with every host switched on and empty, and its kubelet quick."""
+    return _fresh(wide_lab)
