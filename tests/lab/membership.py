@@ -111,7 +111,7 @@ def cleared(workspace: Workspace, node: str) -> bool:
 
 
 def gap(run: Run, verdict: Verdict, actions: Sequence[str]) -> float:
-    """The longest time without an acknowledged write while steps of these actions ran, in seconds; 0 if none is told."""
+    """How long no write was acknowledged, at most, while steps of these actions ran: seconds; 0 if no gap is told."""
     longest = 0.0
     for step in run.cluster["plan"]:
         if step["action"] in actions and step["started_at"]:

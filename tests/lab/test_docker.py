@@ -185,3 +185,19 @@ def test_the_kubelet_restarts_what_ends_or_fails_its_probe_and_comes_back_after_
     workspace.await_restart("node-3", before)
     assert workspace.deploy().cluster["outcome"] == "unchanged"
     assert workspace.verify().amiss == []
+
+
+def test_a_member_on_docker_leaves_and_another_joins(workspace: Workspace) -> None:
+    workspace.deploy()
+    lab = workspace.lab
+    workspace.inventory(data={"etcd_timeout": 5}, hosts={"node-3": {"etcd_member": "absent"}})
+    gone = workspace.run("members", "apply", "--accept-no-margin")
+    assert gone.code == 0, gone.out
+    assert gone.steps("clear-member")[0]["host"] == "node-3"
+    assert not any(one["State"]["Running"] for one in inspected(lab, "node-3"))
+    assert lab.run("node-3", "ls /var/lib/etcd.removed-*/member/wal").stdout
+    assert lab.run("node-3", f"ls {MANIFEST} /var/lib/etcd", check=False).returncode
+    workspace.inventory(data={"etcd_timeout": 5})
+    joined = workspace.deploy("--accept-no-margin")
+    assert [step["host"] for step in joined.steps("promote-member")] == ["node-3"]
+    assert workspace.verify().amiss == []
