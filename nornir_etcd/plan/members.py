@@ -462,10 +462,12 @@ def _about(stage: Stage) -> str:
     who = f"member {hexadecimal(change.id)}, " if change.id else ""
     if change.kind == "resume":
         return f" ({who}{change.peer_url}): it is a learner, and is to vote"
+    if change.kind == "clear":
+        return f" ({who}{change.peer_url}): it is no member any more, and something of it is on its host"
     if change.purpose == "replace":
         return f" {_subject(change)} ({who}{change.peer_url}){_left_alone(change)}"
     if change.damage:
-        return f" ({who}{change.peer_url}): its data are corrupt: {change.damage}"
+        return f" ({who}{change.peer_url}): its data are corrupt ({change.damage})"
     return f" ({who}{change.peer_url}): {PURPOSES[change.purpose]}{_left_alone(change)}"
 
 

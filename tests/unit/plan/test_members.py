@@ -339,7 +339,7 @@ def test_a_member_with_other_data_than_a_majority_is_repaired_when_that_is_agree
     (narrow, repair) = planned.consents
     assert (narrow.kind, repair.kind, repair.subject) == ("no-margin", "repair", "master-3")
     assert "are corrupt (its hash is 00000bad" in repair.text
-    assert "its data are corrupt: its hash is" in planned.steps[1].reason
+    assert "its data are corrupt (its hash is" in planned.steps[1].reason
 
 
 def test_a_corrupt_alarm_alone_is_told_and_repairs_nobody() -> None:
