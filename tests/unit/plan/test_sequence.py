@@ -583,8 +583,8 @@ def clusters(draw: st.DrawFn) -> Live:
         if fate == "goes":
             gone.append(one)
         elif fate == "leaves":
-            read: DataDirectory | Unknown = draw(st.sampled_from([data(one.id), data(one.id), UNREAD]))
-            leaving.append(replace(at_home, data=read))
+            read: list[DataDirectory | Unknown] = [data(one.id), data(one.id), UNREAD]
+            leaving.append(replace(at_home, data=draw(st.sampled_from(read))))
         elif fate == "moves":
             places.append(replace(at_home, peer_url=url(one.id + 50)))
         elif fate == "lost" and one.healthy is False:
