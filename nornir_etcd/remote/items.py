@@ -81,7 +81,8 @@ class MakeLink:
     Args:
         path: absolute; absent or a link, or a regular file where `replace_file` is set.
         target: what the link says.
-        replace_file: keep a regular file as `path.nornir-etcd-TIMESTAMP` and put the link in its place.
+        replace_file: keep a copy of a regular file as `path.nornir-etcd-TIMESTAMP`, which only root can read, and put
+            the link in its place.
     """
 
     path: str

@@ -43,6 +43,9 @@ stage_file() {
     else [ "$(wc -c <"$2")" -eq "$3" ]; fi || fail "$1" 'its content did not arrive whole'
     attempt "$1" chmod "$5" "$2"
 }
+keep_copy() {
+    why=$(set -C; umask 077; { dd if="$1" conv=fsync >"$2"; } 2>&1) || fail "$1" "cannot be copied: ${why%%"$newline"*}"
+}
 stage_link() { attempt "$1" ln -s "$3" "$2"; }
 make_directory() {
     [ ! -L "$1" ] && [ ! -e "$1" ] || fail "$1" 'is no directory'
@@ -198,10 +201,10 @@ def _add_switch(build: _Build, item: SwitchDirectory) -> None:
 
 def _add_link(build: _Build, item: MakeLink) -> None:
     if item.replace_file:
-        # A hard link, so that the path is never absent.
+        # A copy, for root alone: who has the file itself in use, as a container has, goes on as it was.
         aside = f"{item.path}{PREFIX}{build.token}"
         is_file = f"[ ! -f {quote(item.path)} ] || [ -L {quote(item.path)} ]"
-        build.stage.append(f"{is_file} || {call('attempt', item.path, 'ln', item.path, aside)}")
+        build.stage.append(f"{is_file} || {call('keep_copy', item.path, aside)}")
         build.stage.append(f"{is_file} && {call('link_can_stand', item.path)}")
         build.undo_uncommitted.append(call("rm -f", aside))
     else:

@@ -184,11 +184,16 @@ def test_a_link_replaces_no_file_unasked(shell: Shell, tmp_path: Path, kind: str
 
 
 def test_a_file_replaced_by_a_link_is_kept_beside_it(shell: Shell, tmp_path: Path) -> None:
-    (tmp_path / "etcd.pem").write_text("old")
-    done = shell([MakeLink(f"{tmp_path}/etcd.pem", "etcd/etcd.pem", replace_file=True)])
-    assert done.returncode == 0, done.stderr
-    assert str((tmp_path / "etcd.pem").readlink()) == "etcd/etcd.pem"
-    assert (tmp_path / f"etcd.pem.nornir-etcd-{TOKEN}").read_text() == "old"
+    path, kept = tmp_path / "etcd.pem", tmp_path / f"etcd.pem.nornir-etcd-{TOKEN}"
+    path.write_text("old")
+    path.chmod(0o644)
+    with path.open() as in_use:  # as by a container that has the file mounted
+        done = shell([MakeLink(str(path), "etcd/etcd.pem", replace_file=True)])
+        assert done.returncode == 0, done.stderr
+        assert stat.S_IMODE(os.fstat(in_use.fileno()).st_mode) == 0o644
+    assert str(path.readlink()) == "etcd/etcd.pem"
+    assert kept.read_text() == "old"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
 def test_a_link_that_is_right_is_left_alone_and_another_is_replaced(shell: Shell, tmp_path: Path) -> None:
