@@ -26,6 +26,7 @@ CA_CERTIFICATES = ("ca.pem", "ca.crt")  # as cfssl and as kubeadm name it; ours 
 CA_KEYS = ("ca-key.pem", "ca.key")
 TRUST = "trust.json"
 BUNDLE = "trusted.pem"
+ROLES = "etcd"  # etcd.pem and etcd-key.pem, as the Ansible role has them in the same folder
 
 # A member called x-key would have its certificate where the key of x is. 64 is what a common name can hold.
 _MEMBER = re.compile(r"(?!.*-key\Z)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -173,10 +174,13 @@ class CertificateStore:
     def client_files(self) -> dict[str, str]:
         """Return the paths with which the controller itself asks etcd: cacert, cert and key.
 
+        Until it has a certificate of its own, that is the one which the Ansible role has made for all members.
+
         Raises:
             PkiError: where one of them is missing.
         """
-        paths = [self.cacert(), *_paths(self.directory, "client")]
+        own, roles = _paths(self.directory, "client"), _paths(self.directory, ROLES)
+        paths = [self.cacert(), *(own if own[0].is_file() or not roles[0].is_file() else roles)]
         if not all(path.is_file() for path in paths):
             raise PkiError(
                 f"{self.directory}",

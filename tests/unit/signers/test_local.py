@@ -407,3 +407,17 @@ def test_a_run_killed_anywhere_while_it_writes_a_ca_is_gone_on_with(tmp_path: Pa
             break
     assert alive
     assert states == {(), ("ca-key.pem",), ("ca-key.pem", "ca.pem")}
+
+
+def test_until_the_controller_has_a_certificate_it_asks_etcd_with_the_one_that_the_role_has_made(
+    store: CertificateStore, authority: Authority, leaf: Leaf
+) -> None:
+    store.write_authority(authority)
+    with pytest.raises(PkiError, match="run certs or deploy first"):
+        store.client_files()
+    for name, content in (("etcd.pem", leaf.certificate_pem), ("etcd-key.pem", leaf.key_pem)):
+        (store.directory / name).write_bytes(content)
+    assert Path(store.client_files()["key"]).name == "etcd-key.pem"
+    assert store.read().client == Pair(), "it is none of its own"
+    store.write_client(leaf)
+    assert Path(store.client_files()["cert"]).name == "client.pem"
