@@ -155,6 +155,11 @@ class Layout:
         return f"{self.staging}/etcd.yaml.former"
 
     @property
+    def roles_manifest(self) -> str:
+        """Where the Ansible role's manifest is kept when ours takes its place."""
+        return f"{self.staging}/etcd.yaml.role"
+
+    @property
     def guard(self) -> str:
         """The folder that the Pod insists on, so that a member which lost its data does not start empty."""
         return f"{self.data}/member"

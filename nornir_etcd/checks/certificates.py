@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from nornir_etcd.checks import authorities, pem
@@ -10,6 +11,7 @@ from nornir_etcd.checks.kinds import BOTH, ENDPOINT, HOST, Kind
 from nornir_etcd.exceptions import PkiError
 from nornir_etcd.observation import Unknown
 from nornir_etcd.pki.certificate import days_left, signers
+from nornir_etcd.plan.change_over import is_roles
 from nornir_etcd.plan.state import has_manifest
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from nornir_etcd.report.model import Finding
 
 PLACE = "run certs (or deploy) to place the issued certificate"
+BRING_OVER = "run deploy (--dry-run first: it names what changes, and why)"
 RULES = "https://etcd.io/docs/v3.5/op-guide/security/"
 
 KINDS = (
@@ -43,6 +46,7 @@ KINDS = (
         settings=("etcd_extra_sans",),
         rule=RULES,
     ),
+    Kind("cert.shared", "Does each member have a certificate of its own?", ENDPOINT, "warning"),
     *authorities.KINDS,
 )
 
@@ -60,6 +64,8 @@ def check(seen: Evidence) -> Iterator[Finding]:
         yield _chain(seen, member)
         yield _usages(seen, member)
         yield _sans(seen, member)
+    if seen.cluster.declared:  # several endpoints may be one member's
+        yield _shared(seen)
     yield from authorities.check(seen)
 
 
@@ -97,12 +103,44 @@ def _served(seen: Evidence, member: Member, port: pem.Port) -> Finding:
         return asked.unknown(shown if isinstance(shown, Unknown) else disk if isinstance(disk, Unknown) else "")
     if shown.info.fingerprint == disk.info.fingerprint:
         return asked.ok(f"the {port} port serves the certificate on the host", serial=shown.info.serial)
+    if is_roles(member, seen.host(member.name)):
+        return asked.warning(
+            f"the {port} port serves the certificate that the Ansible role has placed, until the member is restarted "
+            "with its new manifest",
+            BRING_OVER,
+            served=shown.info.serial,
+            on_disk=disk.info.serial,
+        )
     return asked.critical(
         f"the {port} port serves another certificate than the one on the host",
         "see which certificate file the container was started with",
         served=shown.info.serial,
         on_disk=disk.info.serial,
     )
+
+
+def _shared(seen: Evidence) -> Finding:
+    """Check that no certificate is that of several members: who has its key from one host is all of them."""
+    asked = Check("cert.shared", seen.cluster.name)
+    hosts: dict[str, set[str]] = defaultdict(set)
+    doubts: list[str] = []
+    for member in seen.cluster.members:
+        known, unknown = pem.all_leaves(seen, member)
+        for leaf in known:
+            hosts[leaf.info.fingerprint].add(member.name)
+        if not known:
+            doubts.append((unknown or Unknown("no certificate is known")).reason)
+    if shared := {mark: ", ".join(sorted(names)) for mark, names in hosts.items() if len(names) > 1}:
+        ours = seen.cluster.managed
+        return asked.warning(
+            f"{' and '.join(sorted(set(shared.values())))} have one certificate and key together: whoever has them "
+            "from one host is all of them",
+            BRING_OVER if ours else "issue each member a certificate of its own",
+            **{f"sha256 {mark}": names for mark, names in shared.items()},
+        )
+    if doubts:
+        return asked.unknown(doubts[0])
+    return asked.ok("no two members have the same certificate")
 
 
 def _renew(cluster: Cluster) -> str:

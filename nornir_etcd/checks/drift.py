@@ -13,6 +13,7 @@ from nornir_etcd.checks.preflight import kubelet
 from nornir_etcd.layout import CERTIFICATE_MODE, DIRECTORY_MODE, MANIFEST_MODE, layout
 from nornir_etcd.manifest import command_flags, image_of
 from nornir_etcd.observation import Unknown
+from nornir_etcd.plan.change_over import is_roles
 from nornir_etcd.plan.manifest import differing
 
 if TYPE_CHECKING:
@@ -120,6 +121,13 @@ def _manifest(seen: Evidence, member: Member) -> Finding:
     if member.name not in diffs:
         return asked.ok("the manifest is the one that deploy would write", path=path)
     diff = diffs[member.name]
+    if is_roles(member, seen.host(member.name)):
+        return asked.warning(
+            f"{path} is the Ansible role's and not what deploy would write: {_counted(diff)}",
+            "run deploy --dry-run, which names what would change and why, then deploy",
+            path=path,
+            diff=diff,
+        )
     return asked.warning(
         f"{path} is not what deploy would write: {_counted(diff)}",
         "look at the diff (-: on the host, +: wanted); take it into the inventory, or run deploy",

@@ -19,7 +19,7 @@ from nornir_etcd.plan.state import live_list
 from nornir_etcd.plan.step import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from nornir_etcd.cluster import Cluster, Member
@@ -174,7 +174,10 @@ def file_differences(member: Member, store: StoreContent, host: HostObservation)
     found = [f"{paths.ca} is absent"] if missing else []
     folder = host.files.get(paths.etcd)
     if folder is not None and folder.kind == "absent":
-        return [f"{paths.etcd} is absent", *found]
+        there = {
+            path: to for path, to in paths.links.items() if (state := host.files.get(path)) and state.kind != "absent"
+        }
+        return [f"{paths.etcd} is absent", *found, *_wrong_links(there, host)]
     for name, content in wanted.items():
         path = f"{paths.etcd}/{name}"
         state = host.files.get(path)
@@ -186,11 +189,14 @@ def file_differences(member: Member, store: StoreContent, host: HostObservation)
         state = host.files.get(path)
         if state and state.kind != "absent" and state.mode != mode:
             found.append(f"{path} has mode {state.mode:04o}, wanted {mode:04o}")
-    for path, target in paths.links.items():
+    return found + list(_wrong_links(paths.links, host))
+
+
+def _wrong_links(links: Mapping[str, str], host: HostObservation) -> Iterator[str]:
+    for path, target in links.items():
         state = host.files.get(path)
         if state and (state.kind != "link" or state.target != target):
-            found.append(f"{path} is {state.kind if state.kind != 'link' else state.target}, wanted a link to {target}")
-    return found
+            yield f"{path} is {state.kind if state.kind != 'link' else state.target}, wanted a link to {target}"
 
 
 def _ca_refusals(cluster: Cluster, store: StoreContent, observation: ClusterObservation) -> list[str]:

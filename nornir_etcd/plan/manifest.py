@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from nornir_etcd.layout import layout
 from nornir_etcd.manifest import image_of, manifest_diff
 from nornir_etcd.observation import Unknown
+from nornir_etcd.plan.change_over import is_roles
 from nornir_etcd.plan.quorum import Margin, margin_without, refusal, runtime_refusal
 from nornir_etcd.plan.state import has_data, is_healthy, is_restarting, is_surely_down, known_status
 from nornir_etcd.plan.step import Step
@@ -242,7 +243,9 @@ def rolling(  # noqa: PLR0913 - all that it hangs on
         margin = margin_without(member, state, healthy)
         if member.name == state.leader and (others := healthy - {member.name}):
             waves.append((move_leader_first(member, others),))
-        waves.append((_replace(member, margin, state.leader, diffs[member.name], action),))
+        what = _what(member, observation.hosts[member.name], action)
+        role = "the leader, restarted last" if member.name == state.leader else "a follower"
+        waves.append((_replace(member, margin, diffs[member.name], action, f"{what} ({role})"),))
     return waves, refusals
 
 
@@ -264,15 +267,19 @@ def move_leader_first(member: Member, others: frozenset[str]) -> Step:
     )
 
 
+def _what(member: Member, host: HostObservation, action: Literal["replace-manifest", "upgrade-member"]) -> str:
+    if action == "upgrade-member":
+        return f"to {member.settings.etcd_version}"
+    return "the Ansible role's manifest becomes ours" if is_roles(member, host) else "the manifest differs"
+
+
 def _replace(
-    member: Member, margin: Margin, leader: str, diff: str, action: Literal["replace-manifest", "upgrade-member"]
+    member: Member, margin: Margin, diff: str, action: Literal["replace-manifest", "upgrade-member"], reason: str
 ) -> Step:
-    role = "the leader, restarted last" if member.name == leader else "a follower"
-    what = "the manifest differs" if action == "replace-manifest" else f"to {member.settings.etcd_version}"
     return Step(
         host=member.name,
         action=action,
-        reason=f"{what} ({role})",
+        reason=reason,
         precondition="a fresh observation shows that the voters that stay are a quorum",
         proof="a new container runs, and the member answers a linearizable read",
         undo=ROLL_BACK,

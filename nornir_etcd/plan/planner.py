@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from nornir_etcd.pki.trust import CLUSTER
-from nornir_etcd.plan import apiserver, certs, manifest, membership, rotation
+from nornir_etcd.plan import apiserver, certs, change_over, manifest, membership, rotation
 from nornir_etcd.plan.certs import AS_DUE, Renewal
 from nornir_etcd.plan.clients import plan_clients
 from nornir_etcd.plan.members import joins, plan_members
@@ -103,7 +103,9 @@ def _plan_certificates(desired: Desired, observation: ClusterObservation, store:
     )
     if planned.refusals:
         return Plan(refusals=planned.refusals)
-    return Plan(waves(planned.issue, _placing(planned, cluster_state(desired.cluster, observation))))
+    placing = _placing(planned, cluster_state(desired.cluster, observation))
+    notes = change_over.notes(desired.cluster, observation, {}) if planned.place else ()
+    return Plan(waves(planned.issue, placing), notes=notes)
 
 
 def _plan_rotation(desired: Desired, observation: ClusterObservation, store: StoreContent) -> Plan:
@@ -179,6 +181,7 @@ def _plan_present(desired: Desired, observation: ClusterObservation, store: Stor
     first_start = _first_starts(cluster, observation, state) - new
     refusals = [*membership.refusals(cluster, observation, state, new)]
     refusals += manifest.version_refusals(cluster, observation)
+    refusals += change_over.refusals(cluster, observation, scope)
     if left_out := first_start - scope:
         refusals.append(
             f"{cluster.name}: a cluster is bootstrapped whole, the selection leaves out {_listed(left_out)}"
@@ -196,19 +199,20 @@ def _plan_present(desired: Desired, observation: ClusterObservation, store: Stor
     refusals += manifest.unprovable(cluster, observation, frozenset(diffs) | {step.host for step in awaits})
     if refusals:
         return Plan(refusals=tuple(refusals))
+    notes = change_over.notes(cluster, observation, desired.manifests)
     if doubts := manifest.in_doubt(cluster, observation, state, diffs):
-        return _mend_first(planned, doubts)
+        return _mend_first(planned, doubts, notes)
     together, *alone = manifest.starts(cluster, observation, state, diffs)
     placing = _placing(planned, state)
     hosts = [manifest.pulls(cluster, observation, scope), *placing, together + awaits, *alone, *rolling]
-    return Plan(waves(planned.issue, hosts))
+    return Plan(waves(planned.issue, hosts), notes=notes)
 
 
-def _mend_first(planned: certs.CertificatePlan, doubts: list[str]) -> Plan:
+def _mend_first(planned: certs.CertificatePlan, doubts: list[str], notes: tuple[str, ...]) -> Plan:
     """Plan the certificates alone, after which etcd may be asked; where they are in order, refuse."""
     if not planned.issue and not planned.place and not planned.clients:
         return Plan(refusals=tuple(f"{doubt}; nothing is restarted on a doubtful observation" for doubt in doubts))
-    notes = tuple(f"{doubt}; restarts are planned after that" for doubt in doubts)
+    notes += tuple(f"{doubt}; restarts are planned after that" for doubt in doubts)
     return Plan(waves(planned.issue, [planned.place, planned.clients]), notes=notes, again=True)  # no quorum to lose
 
 

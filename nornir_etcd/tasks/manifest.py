@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from nornir.core.task import Result
 from nornir_jinja2.plugins.tasks import template_string
 
-from nornir_etcd.layout import MANIFEST_MODE, layout
+from nornir_etcd.layout import DIRECTORY_MODE, MANIFEST_MODE, layout
 from nornir_etcd.manifest import context, environment, image_of, manifest_diff, require_safeguards
+from nornir_etcd.plan.change_over import is_roles
 from nornir_etcd.plan.state import kept_first_start
 from nornir_etcd.remote.items import MakeDirectory, WriteFile
 from nornir_etcd.remote.push import push
@@ -20,9 +21,9 @@ from nornir_etcd.workspace import manifest_template
 if TYPE_CHECKING:
     from nornir.core.task import Task
 
-    from nornir_etcd.cluster import Cluster
+    from nornir_etcd.cluster import Cluster, Member
     from nornir_etcd.manifest import FirstStart
-    from nornir_etcd.observation import ClusterObservation
+    from nornir_etcd.observation import ClusterObservation, HostObservation
     from nornir_etcd.remote.items import Item
 
 
@@ -79,8 +80,21 @@ def write_manifest(  # noqa: PLR0913 - a keyword for each case
         former = texts.get(paths.former) if image_of(present or "") == image_of(text) else present
         items: list[Item] = [
             MakeDirectory(paths.manifests, 0o700),
+            *_of_the_role(member, host, present),
             *([WriteFile(paths.former, former.encode(), MANIFEST_MODE)] if keep_former and former else []),
             WriteFile(paths.manifest, text.encode(), MANIFEST_MODE, staging=paths.staging),
         ]
         push(task.host, task.nornir.config, items, deadline=PUSH_DEADLINE)
     return Result(task.host, changed=bool(diff), diff=diff)
+
+
+def _of_the_role(member: Member, host: HostObservation, present: str | None) -> list[Item]:
+    """Return what else a member of the Ansible role's needs: its manifest is kept, its data closed to others."""
+    if present is None or not is_roles(member, host):
+        return []
+    paths = layout(member.settings)
+    items: list[Item] = [WriteFile(paths.roles_manifest, present.encode(), MANIFEST_MODE)]
+    data = host.files.get(paths.data)
+    if data is not None and data.kind == "directory":  # one that is not there is never made here
+        items.append(MakeDirectory(paths.data, DIRECTORY_MODE))
+    return items

@@ -22,6 +22,7 @@ from nornir_etcd.plan.certs import leaf_request
 from nornir_etcd.signers.local import Pair
 from tests.unit.builders import NOW, World, authority, deployed, full_store, make_cluster, pair
 from tests.unit.checks.seen import CRITICAL, OK, UNKNOWN, WARNING, bad, endpoint, findings, host
+from tests.unit.plan.test_change_over import RolesWorld
 
 if TYPE_CHECKING:
     from nornir_etcd.pki.keys import PrivateKey
@@ -315,7 +316,7 @@ def test_kubeadms_certificates_are_read_where_they_lie() -> None:
     codes = {code for code, _ in found}
     assert codes == {
         *("cert.served.client", "cert.served.peer", "cert.expiring", "cert.chain", "cert.usages", "cert.sans"),
-        *("ca.expiring", "ca.shared", "ca.unequal"),
+        *("cert.shared", "ca.expiring", "ca.shared", "ca.unequal"),
     }, "none is placed by this program"
 
 
@@ -336,3 +337,35 @@ def test_nothing_is_deployed_where_the_files_are_anothers() -> None:
     )
     world.cluster = replace(deployed().cluster, declared=False)
     assert world.refusals() == "example: endpoints alone are known of it, so it can be verified and not changed"
+
+
+def test_a_certificate_that_several_members_serve_is_a_warning_that_names_them() -> None:
+    world = deployed()
+    world[2].placed = world[1].placed
+    found = findings(world)["cert.shared", "example"]
+    assert found.severity is WARNING
+    assert found.message.startswith("master-1, master-2 have one certificate and key together")
+
+
+def test_whether_a_certificate_is_shared_is_unknown_where_a_member_shows_none() -> None:
+    world = deployed()
+    for name in ("master-2", "master-3"):
+        endpoint(world, name, served_client=Unknown("reset"), served_peer=Unknown("reset"))
+        host(world, name, texts={})
+    assert findings(world)["cert.shared", "example"].severity is UNKNOWN
+
+
+def test_a_member_of_the_role_serves_its_certificate_until_it_is_restarted() -> None:
+    world = RolesWorld()
+    shared = pair(authority(), leaf_request(world[1].member)).certificate
+    for step in world.plan().steps:
+        if step.action in {"issue-certificate", "place-files"}:
+            world.carry_out_step(step)
+    for name in world.names:
+        endpoint(world, name, served_client=shared, served_peer=shared)
+    found = findings(world)
+    assert found["cert.served.client", "master-1"].severity is WARNING
+    assert "until the member is restarted" in found["cert.served.peer", "master-2"].message
+    assert found["manifest.drift", "master-1"].message.startswith(
+        "/etc/kubernetes/manifests/etcd.yaml is the Ansible role's"
+    )

@@ -48,7 +48,7 @@ HOST_CODES = {
 """What the host alone tells, by member."""
 HOSTS_CODES = {"image.digest", "flags.unequal"}
 """What all hosts tell together."""
-CA_CODES = {"ca.expiring", "ca.shared", "ca.unequal", "ca.rotation"}
+CA_CODES = {"cert.shared", "ca.expiring", "ca.shared", "ca.unequal", "ca.rotation"}
 CLUSTER_CODES = {"cluster.size", "cluster.leader", "cluster.term", "cluster.alarm", "version.skew", *HOSTS_CODES}
 CLUSTER_CODES |= {"cluster.quorum", *CA_CODES}
 DEEP_CODES = {
@@ -124,6 +124,7 @@ def test_a_dead_host_is_found_in_all_that_hangs_on_it() -> None:
         ("cert.served.client", "master-3"): UNKNOWN,
         ("cert.served.peer", "master-3"): UNKNOWN,
         **{(f"cert.{what}", "master-3"): UNKNOWN for what in ("expiring", "chain", "usages", "sans")},
+        ("cert.shared", "example"): UNKNOWN,
         ("ca.expiring", "example"): UNKNOWN,
         ("ca.unequal", "example"): UNKNOWN,
         ("ca.rotation", "example"): UNKNOWN,
