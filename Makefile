@@ -38,7 +38,7 @@ demo-down: setup
 test: setup
 	@if [ "$$(id -u)" = 0 ] || [ "$${CI-}" = true ]; then .ci/packages tests; \
 	else echo 'not root: tests on lab hosts are skipped'; fi
-	$(BIN)/pytest
+	@.ci/test
 
 bench: setup packages
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -21,7 +21,7 @@ from tests.lab.upgrades import deploy, gaps, hand_leadership, leader, paused, up
 from tests.lab.workspace import ETCDCTL, MANIFEST, Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tests.lab.verdict import Verdict
@@ -75,9 +75,9 @@ def judge(verdict: Verdict, runs: list[Run], tell: list[str]) -> None:
     assert median(every) < LONGEST, found
 
 
-def goes_all_the_way(workspace: Workspace, interval: float, tell: list[str]) -> None:
-    """Upgrade by every stage under a write every `interval` seconds, and hold each to its order."""
-    first, *stages = way(workspace.lab)
+def goes_all_the_way(workspace: Workspace, interval: float, tell: list[str], stops: Sequence[str]) -> None:
+    """Upgrade from stop to stop under a write every `interval` seconds, and hold each stage to its order."""
+    first, *stages = stops
     deploy(workspace, first)
     runs = []
     with writer(workspace, interval=interval) as writing:
@@ -99,16 +99,16 @@ def goes_all_the_way(workspace: Workspace, interval: float, tell: list[str]) -> 
 def test_three_members_go_all_the_way_under_load_and_lose_no_acknowledged_write(
     workspace: Workspace, tell: list[str]
 ) -> None:
-    goes_all_the_way(workspace, 0.01, tell)
+    goes_all_the_way(workspace, 0.01, tell, way(workspace.lab))
     last = way(workspace.lab)[-1]
     assert upgrade(workspace, last).cluster["outcome"] == "unchanged"
     assert workspace.verify("--set", f"etcd_version={last}").amiss == []
 
 
-def test_five_members_go_all_the_way_under_load_and_lose_no_acknowledged_write(
+def test_five_members_change_their_release_under_load_and_lose_no_acknowledged_write(
     five: Workspace, tell: list[str]
 ) -> None:
-    goes_all_the_way(five, 0.03, tell)
+    goes_all_the_way(five, 0.03, tell, way(five.lab)[-2:])
 
 
 def test_a_kubelet_that_takes_its_time_makes_no_gap_longer(workspace: Workspace, tell: list[str]) -> None:
