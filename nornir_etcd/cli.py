@@ -12,6 +12,7 @@ import typer
 import nornir_etcd
 from nornir_etcd.exceptions import InventoryError
 from nornir_etcd.hosts_cli import app as hosts_app
+from nornir_etcd.images_cli import app as images_app
 from nornir_etcd.options import (
     USAGE,
     DeployOptions,
@@ -135,6 +136,7 @@ app.command("upgrade")(command(upgrade, UpgradeOptions))
 app.command("verify")(command(verify, VerifyOptions))
 app.add_typer(report_app, name="report")
 app.add_typer(hosts_app, name="hosts")
+app.add_typer(images_app, name="images")
 
 
 @app.command()

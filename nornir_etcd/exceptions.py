@@ -19,6 +19,7 @@ NornirEtcdError
 │   ├── EtcdTimeout             no answer in time (no quorum, or overloaded)
 │   └── EtcdRefused             etcd answered with an error
 ├── LocksRefused            another operator works on the cluster, or a lock cannot be had
+├── ImageError              an image's archive is unusable, or a registry does not take it
 ├── SnapshotError           a snapshot is damaged, or cannot be kept on the controller
 └── StepFailed              a step was carried out and its proof failed
 """
@@ -158,6 +159,10 @@ class LocksRefused(NornirEtcdError):
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
+
+
+class ImageError(NornirEtcdError):
+    """An image's archive is unusable, or a registry does not take the image."""
 
 
 class SnapshotError(NornirEtcdError):

@@ -122,7 +122,7 @@ class Options:
         """
         return {
             "hosts": self._selected(nr),
-            "overrides": dict(_pairs("--set", self.settings)),
+            "overrides": dict(pairs("--set", self.settings)),
             "events": EventFile(self.events) if self.events else None,
         }
 
@@ -142,10 +142,10 @@ class Options:
 
     def _selected(self, nr: Nornir) -> list[str] | None:
         """Return the hosts that may change. Those that do not exist are left in, for the runbook to refuse."""
-        names = _listed(self.hosts)
+        names = listed(self.hosts)
         if not names and not self.filters:
             return None
-        rules, found = _pairs("--filter", self.filters), nr.inventory.hosts
+        rules, found = pairs("--filter", self.filters), nr.inventory.hosts
         members = [name for name, host in found.items() if host.has_parent_group("etcd")]
         return [name for name in names or members if name not in found or _matches(found[name], rules)]
 
@@ -337,7 +337,7 @@ class VerifyOptions(Options):
             return super()._inventory()
         from nornir_etcd.endpoints import nornir_for  # noqa: PLC0415 - `--help` needs none of it
 
-        return nornir_for(_listed(self.endpoints), cacert=self.cacert, cert=self.cert, key=self.key)
+        return nornir_for(listed(self.endpoints), cacert=self.cacert, cert=self.cert, key=self.key)
 
 
 def _confirm(nr: Nornir) -> Callable[[str], bool]:
@@ -355,12 +355,12 @@ def _confirm(nr: Nornir) -> Callable[[str], bool]:
     return confirm
 
 
-def _listed(names: str) -> list[str]:
+def listed(names: str) -> list[str]:
     """Return what stands between commas."""
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-def _pairs(option: str, said: list[str] | None) -> list[tuple[str, str]]:
+def pairs(option: str, said: list[str] | None) -> list[tuple[str, str]]:
     """Return key and value of each KEY=VALUE, naming all that are none."""
     given = said or []
     pairs = [(key.strip(), sign, value) for key, sign, value in (text.partition("=") for text in given)]

@@ -13,12 +13,20 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 
 from nornir_etcd.report.console import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from nornir.core.inventory import Host
@@ -227,6 +235,48 @@ class _Notebook:
             if doing
         ]
         return f"<pre>{chr(10).join(lines)}</pre>"
+
+
+class Transfers:
+    """Draws a bar for each file that is sent, on stderr where that is a terminal. A context manager."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}", style="bold", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=console,
+            transient=True,
+            disable=not (console.is_interactive and sys.stderr.isatty()),
+        )
+
+    def __enter__(self) -> Transfers:  # noqa: PYI034 - Self came with Python 3.11
+        with suppress(OSError):  # a terminal that is gone ends no transfer
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._progress.stop()
+
+    def begin(self, name: str, size: int) -> Callable[[int], None]:
+        """Show a file that is about to be sent, and return what is told how many of its bytes have got there.
+
+        Args:
+            name: what it is called.
+            size: its bytes.
+        """
+        line = self._progress.add_task(harmless(name), total=size)
+
+        def tell(done: int) -> None:
+            with suppress(OSError):
+                self._progress.update(line, completed=done, visible=done < size)
+
+        return tell
 
 
 class ResultProcessor(_Processor):

@@ -31,6 +31,9 @@ class Runtime(Protocol):
     def pull(self, image: str) -> str:
         """Return a command that pulls an image and then lists the images on the host."""
 
+    def load(self, path: str) -> str:
+        """Return a command that takes in an archive of an image, which names it, from a file on the host."""
+
     def await_container(self, known: Sequence[str], seconds: int, name: str = "etcd") -> str:
         """Return a script that waits on the host until there is a container, even a dead one, that is not `known`."""
 

@@ -70,6 +70,13 @@ class Containerd:
         named = f"--name '^{name}$' {_NAMESPACE} --label {_CONTAINER_NAME}={name}"
         return until_stopped(_STOPPED.format(named=named), seconds)
 
+    def load(self, path: str) -> str:
+        """Return a command that takes in an archive of an image, which names it, from a file on the host.
+
+        crictl has no such command; ctr comes with containerd, and the CRI has its images in the namespace k8s.io.
+        """
+        return f"ctr --namespace k8s.io images import '{path}' >&2"
+
     def await_container(self, known: Sequence[str], seconds: int, name: str = "etcd") -> str:
         """Return a script that waits on the host until there is a container whose ID is not among `known`.
 

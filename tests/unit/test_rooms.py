@@ -159,7 +159,7 @@ def test_the_lab_knows_nothing_of_the_rest_and_only_the_command_line_knows_the_l
         ("grpc", {"connections", "lab"}),
         ("etcd3", {"connections"}),
         ("rich", {"report", "progress"}),
-        ("typer", {"cli", "options", "lab", "hosts_cli", "report_cli"}),
+        ("typer", {"cli", "options", "lab", "hosts_cli", "images_cli", "report_cli"}),
         ("nornir_utils", {"progress"}),
         ("nornir_jinja2", {"tasks"}),
     ],
