@@ -181,8 +181,8 @@ class Layout:
     @property
     def texts(self) -> tuple[str, ...]:
         """The files whose content an observation reads. None of them holds a secret."""
-        former = () if self.foreign else (self.former,)
-        return tuple(dict.fromkeys((*self.certificates, self.manifest, self.apiserver_manifest, *former)))
+        ours = () if self.foreign else (self.former, f"{self.ca_dir}/{CERTIFICATE}")
+        return tuple(dict.fromkeys((*self.certificates, self.manifest, self.apiserver_manifest, *ours)))
 
     @property
     def certificates(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from nornir_etcd.exceptions import PkiError
 from nornir_etcd.layout import layout
 from nornir_etcd.observation import Unknown
 from nornir_etcd.pki.certificate import days_left, describe, each, fingerprints, signers
+from nornir_etcd.plan.change_over import present_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,7 @@ def trusted(seen: Evidence, member: Member, port: pem.Port) -> tuple[dict[str, b
 
     The controller talks to the client port: its CA says nothing of a peer port that has a CA of its own.
     """
-    paths = layout(member.settings)
+    paths = present_layout(member, seen.host(member.name))
     path = paths.trusted_ca if port == "client" else paths.peer_trusted_ca
     disk = pem.text(seen, member, path)
     found = {} if isinstance(disk, Unknown) else {path: disk}
@@ -189,7 +190,7 @@ def _rotation(seen: Evidence) -> Finding:
 
 def _trust(seen: Evidence, member: Member) -> frozenset[str] | Unknown:
     """Return the fingerprints of all that the member trusts, as clients and as peers."""
-    paths = layout(member.settings)
+    paths = present_layout(member, seen.host(member.name))
     found = frozenset[str]()
     for path in dict.fromkeys((paths.trusted_ca, paths.peer_trusted_ca)):
         prints = _prints(seen, member, path)

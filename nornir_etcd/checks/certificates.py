@@ -72,6 +72,8 @@ def check(seen: Evidence) -> Iterator[Finding]:
 def _placed(seen: Evidence, member: Member) -> Finding:
     asked = Check("cert.placed", member.name)
     issued_pem = seen.issued.get(member.name)
+    if issued_pem is None and is_roles(member, seen.host(member.name)):
+        return asked.warning("the certificate on the host is the one that the Ansible role has placed", BRING_OVER)
     if issued_pem is None:
         return asked.unknown(
             f"{member.settings.generate_certs_dir} holds no certificate of this member",
@@ -91,7 +93,7 @@ def _placed(seen: Evidence, member: Member) -> Finding:
 
 def _is_known(seen: Evidence, member: Member) -> bool:
     """Whether it is known of the host what stands in the certificate's place: nothing, or something else."""
-    host, path = seen.host(member.name), pem.certificate_path(member, "client")
+    host, path = seen.host(member.name), pem.certificate_path(seen, member, "client")
     state = host.files.get(path)
     return path in host.texts or (state is not None and state.kind == "absent")
 

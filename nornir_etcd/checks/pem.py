@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from nornir_etcd.exceptions import PkiError
-from nornir_etcd.layout import layout
 from nornir_etcd.observation import Unknown
 from nornir_etcd.pki.certificate import describe
+from nornir_etcd.plan.change_over import present_layout
 
 if TYPE_CHECKING:
     from nornir_etcd.checks.evidence import Evidence
@@ -42,15 +42,15 @@ def text(seen: Evidence, member: Member, path: str) -> bytes | Unknown:
     return Unknown(f"{path} is absent or could not be read") if found is None else found.encode()
 
 
-def certificate_path(member: Member, port: Port) -> str:
+def certificate_path(seen: Evidence, member: Member, port: Port) -> str:
     """Return where the certificate lies that a port serves."""
-    paths = layout(member.settings)
+    paths = present_layout(member, seen.host(member.name))
     return paths.certificate if port == "client" else paths.peer_certificate
 
 
 def on_disk(seen: Evidence, member: Member, port: Port) -> Leaf | Unknown:
     """Return the certificate on the host that a port is to serve."""
-    path = certificate_path(member, port)
+    path = certificate_path(seen, member, port)
     return _leaf(text(seen, member, path), port, path)
 
 

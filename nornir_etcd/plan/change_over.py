@@ -6,11 +6,14 @@ from ours, so a change-over that was broken off goes on by itself: a member is t
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nornir_etcd.layout import layout
+from nornir_etcd.layout import Foreign, layout
 from nornir_etcd.manifest import command_flags, image_of, trusted_ca
+from nornir_etcd.observation import Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -53,6 +56,26 @@ BY_NAME = ("client-cert-allowed-hostname", "peer-cert-allowed-cn", "peer-cert-al
 def is_roles(member: Member, host: HostObservation) -> bool:
     """Whether the member's manifest starts etcd with the files that the role copies to a node."""
     return bool(_flags(member, host))
+
+
+def present_layout(member: Member, host: HostObservation) -> Layout:
+    """Return where the member's files lie now: the role's, until its manifest is ours."""
+    paths, flags = layout(member.settings), _flags(member, host)
+    if not flags:
+        return paths
+    certificate, key, ca = (flags.get(name, "") for name in ("cert-file", "key-file", "trusted-ca-file"))
+    roles = Foreign(
+        etcd=paths.ca_dir,
+        certificate=certificate,
+        key=key,
+        peer_certificate=flags.get("peer-cert-file", ""),
+        peer_key=flags.get("peer-key-file", ""),
+        trusted_ca=ca,
+        peer_trusted_ca=flags.get("peer-trusted-ca-file", ""),
+        ca=paths.ca,
+        manifest=paths.manifest,
+    )
+    return replace(paths, foreign=roles)
 
 
 def starts_with_ours(member: Member, host: HostObservation) -> bool:
@@ -106,7 +129,7 @@ def notes(cluster: Cluster, observation: ClusterObservation, manifests: Mapping[
     have = (
         f"with one certificate and key for {', '.join(shared)}: whoever has it from one host is all of them"
         if len(shared) > 1
-        else "with a certificate that deploy has not issued"
+        else "and still started with its files"
     )
     paths = layout(cluster.members[0].settings)
     recognised = f"{cluster.name}: {_who(members, cluster)} deployed by the Ansible role, {have}"
@@ -175,11 +198,14 @@ def _flags(member: Member, host: HostObservation) -> dict[str, str]:
 
 
 def _shared(members: Mapping[str, Member], observation: ClusterObservation) -> list[str]:
-    """Return the hosts on which the same certificate lies at the role's path."""
+    """Return the hosts whose members serve the same certificate, or have it at the role's path."""
     hosts: dict[str, list[str]] = defaultdict(list)
     for name, member in members.items():
         state = observation.hosts[name].files.get(next(iter(layout(member.settings).links)))
-        if state is not None and state.kind == "file" and state.sha256:
+        served = observation.endpoints[name].served_client
+        if not isinstance(served, Unknown):
+            hosts[hashlib.sha256(served).hexdigest()].append(name)
+        elif state is not None and state.kind == "file" and state.sha256:
             hosts[state.sha256].append(name)
     return max(hosts.values(), key=len, default=[])
 

@@ -196,6 +196,7 @@ class Node:
         found = {
             paths.ca: self.ca,
             f"{paths.etcd}/{CERTIFICATE}": certificate,
+            next(iter(paths.links), ""): certificate,
             f"{paths.etcd}/{CA}": self.placed[1] if self.placed else None,
             paths.manifest: self.manifest.encode() if self.manifest is not None else None,
             paths.former: self.former.encode() if self.former is not None else None,

@@ -44,6 +44,7 @@ def test_our_own_layout_is_the_roles() -> None:
         "/etc/kubernetes/manifests/etcd.yaml",
         "/etc/kubernetes/manifests/kube-apiserver.yaml",
         "/etc/kubernetes/etcd.yaml.former",
+        "/etc/kubernetes/pki/etcd.pem",
     )
 
 

@@ -166,6 +166,7 @@ def test_a_deployed_host_is_read_whole(shell: str, tree: Tree) -> None:
         paths.ca: "content of ca.pem\n",
         f"{paths.etcd}/etcd.pem": "content of etcd.pem\n",
         f"{paths.etcd}/ca.pem": "content of ca.pem\n",
+        f"{paths.ca_dir}/etcd.pem": "content of etcd.pem\n",
         paths.manifest: "kind: Pod\n\n",
     }
     assert seen.data == DataDirectory("member", NODE_ID, CLUSTER_ID, ("member",))

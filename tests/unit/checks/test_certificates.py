@@ -355,9 +355,22 @@ def test_whether_a_certificate_is_shared_is_unknown_where_a_member_shows_none() 
     assert findings(world)["cert.shared", "example"].severity is UNKNOWN
 
 
+def test_a_cluster_of_the_role_is_verified_with_the_files_that_it_has() -> None:
+    world = RolesWorld()
+    shared = world.shared.certificate
+    assert shared is not None
+    for name in world.names:
+        texts = world.observe().hosts[name].texts | {"/etc/kubernetes/pki/etcd.pem": shared.decode()}
+        host(world, name, texts=texts)
+        endpoint(world, name, served_client=shared, served_peer=shared)
+    wrong = bad(world)
+    assert set(wrong.values()) == {WARNING}
+    assert {code for code, _ in wrong} == {"cert.placed", "cert.sans", "cert.shared", "manifest.drift"}
+
+
 def test_a_member_of_the_role_serves_its_certificate_until_it_is_restarted() -> None:
     world = RolesWorld()
-    shared = pair(authority(), leaf_request(world[1].member)).certificate
+    shared = world.shared.certificate
     for step in world.plan().steps:
         if step.action in {"issue-certificate", "place-files"}:
             world.carry_out_step(step)

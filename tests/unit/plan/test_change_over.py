@@ -28,7 +28,9 @@ class RolesWorld(World):
 
     def __init__(self) -> None:
         super().__init__(3, replace(full_store(), leaves={}, client=Pair()))
-        shared = pair(authority(), leaf_request(self[1].member))
+        addresses = tuple(node.member.address for node in self.nodes.values())
+        request = replace(leaf_request(self[1].member), dns_names=(), ip_addresses=addresses)
+        self.shared = shared = pair(authority(), request)
         for node in self.nodes.values():
             node.manifest = roles_manifest(node)
             node.ca = node.trusts = authority().pem
