@@ -58,6 +58,12 @@ def is_roles(member: Member, host: HostObservation) -> bool:
     return bool(_flags(member, host))
 
 
+def members(cluster: Cluster, observation: ClusterObservation, scope: frozenset[str]) -> dict[str, Member]:
+    """Return those of the hosts in `scope` whose member is the role's."""
+    named = {member.name: member for member in cluster.members if member.name in scope}
+    return {name: member for name, member in named.items() if is_roles(member, observation.hosts[name])}
+
+
 def present_layout(member: Member, host: HostObservation) -> Layout:
     """Return where the member's files lie now: the role's, until its manifest is ours."""
     paths, flags = layout(member.settings), _flags(member, host)
@@ -94,10 +100,8 @@ def refusals(cluster: Cluster, observation: ClusterObservation, scope: frozenset
     those that are changed before it (https://etcd.io/docs/v3.5/op-guide/configuration/, Security).
     """
     found: list[str] = []
-    for member in cluster.members:
+    for member in members(cluster, observation, scope).values():
         flags = _flags(member, observation.hosts[member.name])
-        if not flags or member.name not in scope:
-            continue
         wanted = member.settings.etcd_data_dir
         if (data := flags.get("data-dir", wanted).rstrip("/")) != wanted:
             found.append(f"{member.name}: etcd_data_dir: wanted {data}, where its etcd has its data, found {wanted}")
@@ -122,17 +126,17 @@ def notes(cluster: Cluster, observation: ClusterObservation, manifests: Mapping[
         observation: of the hosts.
         manifests: those wanted, by host; none where manifests are left alone.
     """
-    members = {member.name: member for member in cluster.members if is_roles(member, observation.hosts[member.name])}
-    if not members:
+    roles = members(cluster, observation, frozenset(member.name for member in cluster.members))
+    if not roles:
         return ()
-    shared = _shared(members, observation)
+    shared = _shared(roles, observation)
     have = (
         f"with one certificate and key for {', '.join(shared)}: whoever has it from one host is all of them"
         if len(shared) > 1
         else "and still started with its files"
     )
     paths = layout(cluster.members[0].settings)
-    recognised = f"{cluster.name}: {_who(members, cluster)} deployed by the Ansible role, {have}"
+    recognised = f"{cluster.name}: {_who(roles, cluster)} deployed by the Ansible role, {have}"
     certificates = (
         f"{cluster.name}: certificates: each member gets its own, signed by the same CA, in {paths.etcd}, where one "
         f"rename switches certificate, key and CA together; {' and '.join(paths.links)} become links to it, and what "
@@ -141,11 +145,11 @@ def notes(cluster: Cluster, observation: ClusterObservation, manifests: Mapping[
     if not manifests:
         after = f"{cluster.name}: they are served when deploy has replaced the manifests, one member at a time"
         return (recognised, certificates, after)
-    return (recognised, certificates, *_manifest_notes(cluster, observation, members, manifests))
+    return (recognised, certificates, *_manifest_notes(cluster, observation, roles, manifests))
 
 
 def _manifest_notes(
-    cluster: Cluster, observation: ClusterObservation, members: Mapping[str, Member], manifests: Mapping[str, str]
+    cluster: Cluster, observation: ClusterObservation, roles: Mapping[str, Member], manifests: Mapping[str, str]
 ) -> Iterator[str]:
     paths = layout(cluster.members[0].settings)
     yield (
@@ -155,12 +159,12 @@ def _manifest_notes(
         f"privileges and priority are kubeadm's or stricter; the role's manifest is kept as {paths.roles_manifest}"
     )
     hosts: dict[str, list[str]] = defaultdict(list)
-    for member in members.values():
+    for member in roles.values():
         found = observation.hosts[member.name].texts[layout(member.settings).manifest]
         for line in _changed(found, manifests[member.name]):
             hosts[line].append(member.name)
     for line, names in hosts.items():
-        on = "" if len(names) == len(members) else f" on {', '.join(names)}"
+        on = "" if len(names) == len(roles) else f" on {', '.join(names)}"
         yield f"{cluster.name}: {line}{on}"
 
 
@@ -197,10 +201,10 @@ def _flags(member: Member, host: HostObservation) -> dict[str, str]:
     return flags if flags.get("cert-file") in paths.links else {}
 
 
-def _shared(members: Mapping[str, Member], observation: ClusterObservation) -> list[str]:
+def _shared(roles: Mapping[str, Member], observation: ClusterObservation) -> list[str]:
     """Return the hosts whose members serve the same certificate, or have it at the role's path."""
     hosts: dict[str, list[str]] = defaultdict(list)
-    for name, member in members.items():
+    for name, member in roles.items():
         state = observation.hosts[name].files.get(next(iter(layout(member.settings).links)))
         served = observation.endpoints[name].served_client
         if not isinstance(served, Unknown):
@@ -210,8 +214,8 @@ def _shared(members: Mapping[str, Member], observation: ClusterObservation) -> l
     return max(hosts.values(), key=len, default=[])
 
 
-def _who(members: Iterable[str], cluster: Cluster) -> str:
-    names = list(members)
+def _who(roles: Iterable[str], cluster: Cluster) -> str:
+    names = list(roles)
     if len(names) == len(cluster.members):
         return "all members are" if len(names) > 1 else f"{names[0]} is"
     return f"{', '.join(names)} {'are' if len(names) > 1 else 'is'}"

@@ -69,6 +69,10 @@ def _plan_upgrade(desired: Desired, observation: ClusterObservation, store: Stor
         )
     certificates = certs.plan_certificates(cluster, store, observation, scope=desired.scope, now=desired.now)
     refused = [*membership.refusals(cluster, observation, state), *certificates.refusals]
+    if roles := change_over.members(cluster, observation, desired.scope):
+        refused.append(
+            f"{cluster.name}: {_listed(roles)}: deployed by the Ansible role; run deploy first, which brings them over"
+        )
     if due := [*certificates.issue, *certificates.place]:
         refused.append(
             f"{cluster.name}: certificates: wanted nothing to do, found {due[0].host or 'the controller'}: "
@@ -101,8 +105,9 @@ def _plan_certificates(desired: Desired, observation: ClusterObservation, store:
     planned = certs.plan_certificates(
         desired.cluster, store, observation, scope=desired.scope, now=desired.now, renewal=desired.renewal
     )
-    if planned.refusals:
-        return Plan(refusals=planned.refusals)
+    refusals = (*planned.refusals, *change_over.refusals(desired.cluster, observation, desired.scope))
+    if refusals:
+        return Plan(refusals=refusals)
     placing = _placing(planned, cluster_state(desired.cluster, observation))
     notes = change_over.notes(desired.cluster, observation, {}) if planned.place else ()
     return Plan(waves(planned.issue, placing), notes=notes)

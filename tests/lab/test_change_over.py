@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,22 +14,13 @@ from tests.lab.workspace import ETCDCTL, MANIFEST, Workspace
 from tests.lab.writer import Writer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nornir_etcd.lab import Lab
     from tests.lab.workspace import Run
 
 pytestmark = pytest.mark.lab
 
 NODES = ("node-1", "node-2", "node-3")
-BACK = """\
-cd /etc/kubernetes
-for name in etcd.pem etcd-key.pem; do
-    cp -p pki/$name.nornir-etcd-* pki/.$name.back && mv -fT pki/.$name.back pki/$name
-done
-cp etcd.yaml.role manifests/.etcd.yaml && mv -f manifests/.etcd.yaml manifests/etcd.yaml
-"""
-"""As docs/from-the-role.md has it."""
+PAGE = Path(__file__).parents[2] / "docs" / "from-the-role.md"
 
 
 @pytest.fixture
@@ -37,6 +29,13 @@ def workspace(fresh_lab: Lab, tmp_path: Path) -> Workspace:
     made.inventory()
     role.deploy(fresh_lab, tmp_path / "certs/example")
     return made
+
+
+def way_back() -> str:
+    """The commands that the documentation gives."""
+    _, _, after = PAGE.read_text(encoding="utf-8").partition("## Going back")
+    _, _, block = after.partition("```sh\n")
+    return block.partition("```")[0]
 
 
 def on_each(workspace: Workspace, command: str) -> list[str]:
@@ -135,7 +134,7 @@ def test_the_roles_cluster_is_recognised_brought_over_under_writes_and_taken_bac
     assert workspace.verify().amiss == []
 
     before = workspace.containers()["node-1"]
-    lab.run("node-1", BACK)
+    lab.run("node-1", way_back())
     workspace.await_restart("node-1", before)
     the_roles_commands_work(workspace)
     mixed = workspace.deploy()

@@ -14,7 +14,7 @@ from nornir_etcd.plan.change_over import is_roles, starts_with_ours
 from nornir_etcd.plan.step import Plan
 from nornir_etcd.signers.local import Pair
 from tests.lab.role import POD
-from tests.unit.builders import World, authority, deployed, digest, full_store, make_cluster, pair
+from tests.unit.builders import UPGRADE, World, authority, deployed, digest, full_store, make_cluster, pair
 
 if TYPE_CHECKING:
     from nornir_etcd.plan.step import Step
@@ -175,6 +175,7 @@ def test_what_would_cut_a_member_off_is_refused(flag: str, said: str) -> None:
     world = RolesWorld()
     flagged(world[1], flag)
     assert said in world.refusals()
+    assert said in "".join(world.plan(allowed=frozenset({"certificates"})).refusals)
 
 
 def test_data_in_another_place_than_the_inventory_says_is_refused() -> None:
@@ -194,3 +195,11 @@ def test_what_is_not_the_roles_is_not_taken_for_it(text: str) -> None:
     assert not is_roles(member, replace(host, texts={layout(member.settings).manifest: text}))
     assert not is_roles(member, replace(host, texts={}))
     assert world.plan().notes == ()
+
+
+def test_an_upgrade_is_refused_until_the_members_are_brought_over() -> None:
+    world = RolesWorld()
+    assert not world.plan(allowed=UPGRADE).refusals, "every member runs the version already"
+    world.want(etcd_version="3.5.33-0")
+    said = "\n".join(world.plan(allowed=UPGRADE).refusals)
+    assert "master-1, master-2, master-3: deployed by the Ansible role; run deploy first" in said
