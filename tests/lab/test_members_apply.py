@@ -162,6 +162,17 @@ def lose_data(workspace: Workspace, node: str) -> None:
     workspace.lab.run(node, f"find {DATA} -mindepth 1 -delete")
 
 
+def damage_data(workspace: Workspace, node: str) -> None:
+    """Overwrite both heads of a member's database, and let it find that."""
+    overwrite = f"dd if=/dev/zero of={DATA}/member/snap/db bs=4096 count=2 conv=notrunc,fsync"
+    workspace.lab.run(node, f"{overwrite} && kill -KILL $(pgrep -x etcd); {overwrite}")
+    log = "crictl logs $(crictl ps -aq --name '^etcd$' | head -1) 2>&1 | grep 'invalid database'"
+    ends = time.monotonic() + 30
+    while workspace.lab.run(node, log, check=False).returncode:
+        assert time.monotonic() < ends, f"{node}: etcd has started on a damaged database"
+        time.sleep(0.2)
+
+
 def add_learner(workspace: Workspace, url: str) -> None:
     """Add a learner that is none of the inventory's, as soon as the members have been connected for 5 s."""
     ends = time.monotonic() + 20
@@ -170,7 +181,7 @@ def add_learner(workspace: Workspace, url: str) -> None:
         time.sleep(0.5)
 
 
-def test_a_member_without_its_data_is_repaired_and_a_foreign_learner_is_left_alone(workspace: Workspace) -> None:
+def test_lost_and_damaged_data_are_repaired_and_a_foreign_learner_is_left_alone(workspace: Workspace) -> None:
     lab = workspace.lab
     want(workspace, 1, 2, 3)
     workspace.deploy()
@@ -198,12 +209,24 @@ def test_a_member_without_its_data_is_repaired_and_a_foreign_learner_is_left_alo
         repaired = apply(workspace, NARROW, "--yes")
         assert steps(repaired) == joined("node-2", "set-data-aside", "remove-member")
         assert not listed.keys() >= entries(workspace).keys(), "it has another ID"
+        assert state(workspace, 1, 3) == {name: before[name] for name in ("node-1", "node-3")}
+
+        writing.change(endpoints=urls(workspace, 1, 2))
+        damage_data(workspace, "node-3")
+        before, listed = state(workspace, 1, 2), entries(workspace)
+        refused = apply(workspace, NARROW, code=3)
+        told = refused.cluster["refusals"]
+        assert any("--yes" in line and "are corrupt (" in line and "invalid database" in line for line in told), told
+        assert (state(workspace, 1, 2), entries(workspace)) == (before, listed)
+        mended = apply(workspace, NARROW, "--yes")
+        assert steps(mended) == joined("node-3", "set-data-aside", "remove-member")
+        assert lab.run("node-3", f"ls {DATA}.removed-*/member/snap/db").stdout, "what is left of the data is kept"
         writing.change(endpoints=urls(workspace, 1, 2, 3))
         writing.wait(5)
         verdict = writing.stop()
     lossless(verdict)
     assert members(workspace) == voters(1, 2, 3)
-    assert state(workspace, 1, 3) == {name: before[name] for name in ("node-1", "node-3")}
+    assert state(workspace, 1, 2) == before
     assert workspace.deploy().cluster["outcome"] == "unchanged"
 
 
