@@ -84,6 +84,10 @@ class Docker:
         """Return a command that pulls an image and then lists the images on the host."""
         return f"docker pull --quiet '{image}' >&2 && {self.list_images()}"
 
+    def load(self, path: str) -> str:
+        """Return a command that takes in an archive of an image, which names it, from a file on the host."""
+        return f"docker load --quiet --input '{path}' >&2"
+
     def await_container(self, known: Sequence[str], seconds: int, name: str = "etcd") -> str:
         """Return a script that waits on the host until there is a container whose ID is not among `known`.
 

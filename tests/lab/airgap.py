@@ -43,7 +43,7 @@ class AirGap:
         ip("link", "add", near, "type", "veth", "peer", "name", "eth0", "netns", self._name)
         ip("link", "set", near, "master", network.bridge(self._index), "up")
         inside = ("-n", self._name)
-        ip(*inside, "address", "add", f"{network.address(self._index, CONTROLLER_HOST)}/32", "dev", "eth0")
+        ip(*inside, "address", "add", f"{self.address}/32", "dev", "eth0")
         for link in ("lo", "eth0"):
             ip(*inside, "link", "set", link, "up")
         for address in self.reached:
@@ -54,9 +54,9 @@ class AirGap:
         ip("netns", "delete", self._name)
 
     @property
-    def routes(self) -> list[str]:
-        """Where packets go from there."""
-        return ip("-n", self._name, "-4", "route", "show").split("\n")
+    def address(self) -> str:
+        """The controller's own address."""
+        return network.address(self._index, CONTROLLER_HOST)
 
     def inside(self, *argv: str) -> list[str]:
         """Return the command by which another is run there."""

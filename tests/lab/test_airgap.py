@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ import pytest
 from nornir_etcd.lab import Lab, cache
 from tests.lab.airgap import REGISTRY, AirGap
 from tests.lab.conftest import PREFIX, need_root, remove_orphans
+from tests.lab.test_users import PASSWORD as SUDO_PASSWORD
+from tests.lab.test_users import Users
 from tests.lab.upgrades import way
 from tests.lab.workspace import ETCDCTL, Workspace
 from tests.unit.images.archives import Made, make, pack, saved_files
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 NODES = ("node-1", "node-2", "node-3")
+WITH_DOCKER = "node-3"
 USER, PASSWORD = "puller", "PASSWORD-NOT-SHOWN"
 IMAGE = f"{REGISTRY}/{cache.REPOSITORY}"
 UPLOADS = "/var/lib/nornir-etcd-images"
@@ -105,10 +109,10 @@ def blob(root: Path, digest: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def closed() -> Iterator[Lab]:
-    """A lab of its own, whose registry and hosts are changed."""
+    """A lab of its own, whose registry and hosts are changed; the last host has Docker."""
     need_root()
     remove_orphans()
-    made = Lab(f"{PREFIX}{os.getpid()}-gap")
+    made = Lab(f"{PREFIX}{os.getpid()}-gap", docker=1)
     made.up()
     try:
         for node in NODES:
@@ -136,7 +140,10 @@ def make_private(lab: Lab) -> None:
     lab.kill("registry")
     lab.start("registry")
     basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-    for node in NODES:
+    login = lab.root(WITH_DOCKER) / "root/.docker/config.json"
+    login.parent.mkdir(mode=0o700, exist_ok=True)
+    login.write_text(json.dumps({"auths": {REGISTRY: {"auth": basic}}}))
+    for node in set(NODES) - {WITH_DOCKER}:
         path = lab.root(node) / f"etc/containerd/certs.d/{REGISTRY}/hosts.toml"
         path.touch(mode=0o600)
         path.write_text(HOSTS_TOML.format(registry=REGISTRY, basic=basic))
@@ -178,26 +185,76 @@ def test_every_runbook_works_with_the_hosts_and_a_private_registry_alone(
     assert not written, "the password stays where it was"
 
 
+def test_hosts_pull_from_a_registry_of_plain_http_that_was_filled_on_purpose(site: Site, tmp_path: Path) -> None:
+    """It runs beside the controller: the lab's own has TLS."""
+    lab, tag = site.lab, site.lab.versions[0]
+    address = f"{site.gap.address}:5000"
+    config = {
+        "version": "0.1",
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
+        "http": {"addr": f"{site.gap.address}:5000"},
+    }
+    (tmp_path / "registry.yml").write_text(json.dumps(config))
+    site.workspace.inventory(data={"etcd_version": tag, "registry": address})
+    site.save(tag, f"registry.k8s.io/etcd:{tag}")
+    argv = site.gap.inside("timeout", "60", "docker-registry", "serve", str(tmp_path / "registry.yml"))
+    with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as server:  # noqa: S603 - the registry
+        try:
+            await_port(lab, site.gap.address, 5000)
+            refused = site.run("images", "push", "--from", str(site.archives), code=3)
+            assert "wanted a TLS handshake, found an answer without TLS" in refused.err
+            site.run("images", "push", "--from", str(site.archives), "--plain-http")
+            folder = lab.root("node-1") / f"etc/containerd/certs.d/{address}"
+            folder.mkdir()
+            (folder / "hosts.toml").write_text(f'server = "http://{address}"\n')
+            (lab.root(WITH_DOCKER) / "etc/docker/daemon.json").write_text(insecure(lab, address))
+            lab.run(WITH_DOCKER, "pkill -HUP -x dockerd")
+            image = f"{address}/ikubeops/etcd:{tag}"
+            for node, command in (("node-1", "crictl"), (WITH_DOCKER, "docker")):
+                lab.run(node, f"{command} pull {image}", timeout=60)
+        finally:
+            server.terminate()
+
+
+def insecure(lab: Lab, address: str) -> str:
+    """Docker's configuration on its host with a registry that it may talk to without TLS."""
+    found = json.loads((lab.root(WITH_DOCKER) / "etc/docker/daemon.json").read_text())
+    return json.dumps(found | {"insecure-registries": [address]})
+
+
+def await_port(lab: Lab, address: str, port: int) -> None:
+    ends = time.monotonic() + 20
+    while lab.run("node-1", f"bash -c 'exec 3<>/dev/tcp/{address}/{port}'", check=False).returncode:
+        assert time.monotonic() < ends, "the registry does not listen"
+        time.sleep(0.1)
+
+
 def test_images_go_into_the_runtimes_where_there_is_no_registry(site: Site) -> None:
     lab, tag = site.lab, site.lab.versions[0]
     image = f"{IMAGE}:{tag}"
-    lab.kill("registry")
-    site.workspace.inventory(data={"etcd_version": tag})
-    lab.run("node-3", f"ctr -n k8s.io images remove {image}", check=False)
+    if lab.is_running("registry"):
+        lab.kill("registry")
+    users = Users(site.workspace)
+    for node in NODES:
+        users.remove(node)
+        users.add(node, sudo="ALL")
+    users.inventory({WITH_DOCKER: {"data": {"container_runtime": "docker"}}}, secret=SUDO_PASSWORD)
     path = site.save(tag, image)
     # Cut short and of another architecture: told in a line, before a host is touched or for each of them.
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    short = site.run("images", "load", "--from", str(site.archives), code=2)
+    load = ("images", "load", "--from", str(site.archives), "--set", f"etcd_version={tag}")
+    short = site.run(*load, code=2)
     assert short.err.startswith(f"error: {path}: wanted a whole tar of images, found one that is cut short")
     other = make("arm64" if os.uname().machine == "x86_64" else "amd64")
     pack(path, saved_files(other, image))
-    wrong = site.run("images", "load", "--from", str(site.archives), code=3)
+    wrong = site.run(*load, code=3)
     assert [line.partition(": ")[2].partition(":")[0] for line in wrong.err.splitlines()] == list(NODES)
     assert "which the host is, found one for linux/" in wrong.err
     path.write_bytes(whole)
     # A run that is killed while it sends is gone on with.
-    killed = site.workspace.launch(*site.gap.program("images", "load", "--from", str(site.archives)))
+    killed = site.workspace.launch(*site.gap.program(*load))
     ends = time.monotonic() + 30
     while not lab.run("node-1", f"find {UPLOADS} -name '*.part' -size +3M 2>/dev/null", check=False).stdout:
         assert time.monotonic() < ends, "nothing is sent"
@@ -205,11 +262,12 @@ def test_images_go_into_the_runtimes_where_there_is_no_registry(site: Site) -> N
         time.sleep(0.02)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait(10)
-    loaded = site.run("images", "load", "--from", str(site.archives))
+    loaded = site.run(*load)
     assert loaded.out == "".join(f"{node}: {image}: loaded\n" for node in NODES)
-    again = site.run("images", "load", "--from", str(site.archives), "--hosts", "node-2,node-1")
-    assert again.out == "".join(f"{node}: {image}: there already\n" for node in ("node-2", "node-1"))
+    again = site.run(*load, "--hosts", "node-2,node-3")
+    assert again.out == "".join(f"{node}: {image}: there already\n" for node in ("node-2", "node-3"))
     assert all(lab.run(node, f"ls {UPLOADS}", check=False).returncode for node in NODES), "nothing is left there"
+    site.workspace.inventory(data={"etcd_version": tag})
     deployed = site.runbook("deploy")
     assert not deployed.steps("pull-image")
     site.runbook("verify")

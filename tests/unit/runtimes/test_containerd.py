@@ -260,6 +260,7 @@ def test_a_runtime_that_does_not_answer_has_not_said_that_nothing_runs(shell: st
 
 def test_an_image_is_quoted_and_the_log_is_read_from_stderr() -> None:
     assert CONTAINERD.pull("reg/etcd:1") == "crictl pull 'reg/etcd:1' >&2 && crictl images -o json"
+    assert CONTAINERD.load("/var/x.part") == "ctr --namespace k8s.io images import '/var/x.part' >&2"
     assert CONTAINERD.last_lines("abc", 20) == "crictl logs --tail 20 'abc' 2>&1"
 
 

@@ -290,9 +290,16 @@ def test_an_image_is_pulled_and_then_listed_and_one_that_is_nowhere_is_not(shell
     assert (code, out, said) == (1, "", recorded("pull-failure.txt"))
 
 
+@pytest.mark.parametrize("shell", ["dash", "busybox"])
+def test_an_image_is_loaded_from_a_file_and_what_docker_says_of_it_is_no_answer(shell: str, tmp_path: Path) -> None:
+    code, out, said, _ = runs(tmp_path, shell, DOCKER.load("/var/x.part"), 'echo "Loaded image: reg/etcd:1"')
+    assert (code, out, said) == (0, "", "Loaded image: reg/etcd:1\n")
+    assert asked(tmp_path) == ["load --quiet --input /var/x.part"]
+
+
 def test_nothing_of_it_calls_another_runtimes_tool_and_the_log_is_read_from_both_streams() -> None:
     scripts = (
-        *(DOCKER.ask_name(), DOCKER.list_containers(), DOCKER.list_images(), DOCKER.pull("x/y:1")),
+        *(DOCKER.ask_name(), DOCKER.list_containers(), DOCKER.list_images(), DOCKER.pull("x/y:1"), DOCKER.load("/x")),
         *(DOCKER.await_container([], 1), DOCKER.await_stop(1), DOCKER.last_lines("abc", 20)),
     )
     assert not any("crictl" in script for script in scripts)
