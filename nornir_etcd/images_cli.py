@@ -81,8 +81,8 @@ def push(  # noqa: PLR0913, PLR0917 - one parameter for each option
 ) -> None:
     """Push what the inventory needs out of archives into its registry."""
     with _faults():
-        if ca and plain_http:
-            raise InventoryError("--ca: wanted with TLS alone, found --plain-http as well; leave one of them out")
+        if problems := list(_push_problems(ca, user, password_env, plain_http=plain_http)):
+            raise InventoryError(*problems)
         _, clusters = _inventory(config, settings)
         chosen = _chosen(_needed(clusters), source)
         login = _login(user, password_env)
@@ -177,26 +177,30 @@ def _chosen(wanted: Iterable[Reference], directory: Path) -> list[Chosen]:
     return found
 
 
+def _push_problems(ca: Path | None, user: str, variable: str, *, plain_http: bool) -> Iterator[str]:
+    """Yield what is wrong with the options of push."""
+    if ca and plain_http:
+        yield "--ca: wanted with TLS alone, found --plain-http as well; leave one of them out"
+    if variable and not user:
+        yield "--password-env: wanted --user with it"
+    elif variable and not os.environ.get(variable):
+        yield f"--password-env: wanted the password in {variable}, found no such variable or an empty one"
+
+
 def _login(user: str, variable: str) -> Login | None:
     """Return who logs in, with a password from an environment variable or from the terminal.
 
     Raises:
-        InventoryError: there is none.
+        InventoryError: there is no terminal to ask on, or nothing was answered.
     """
-    if not user:
-        if variable:
-            raise InventoryError("--password-env: wanted --user with it")
-        return None
     from nornir_etcd.images.registry import Login  # noqa: PLC0415 - `--help` needs none of it
 
-    if not variable:
-        instead = "name an environment variable with --password-env"
-        return Login(user, terminal.ask("--user", f"password of {user} for the registry", instead=instead))
-    if not os.environ.get(variable):
-        raise InventoryError(
-            f"--password-env: wanted the password in {variable}, found no such variable or an empty one"
-        )
-    return Login(user, os.environ[variable])
+    if not user:
+        return None
+    if variable:
+        return Login(user, os.environ[variable])
+    instead = "name an environment variable with --password-env"
+    return Login(user, terminal.ask("--user", f"password of {user} for the registry", instead=instead))
 
 
 def _push(chosen: Sequence[Chosen], ca: Path | None, login: Login | None, *, plain_http: bool) -> int:

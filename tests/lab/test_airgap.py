@@ -54,6 +54,11 @@ server = "https://{registry}"
   [host."https://{registry}".header]
     authorization = "Basic {basic}"
 """
+PLAIN_TOML = """\
+server = "http://{registry}"
+[host."http://{registry}"]
+  capabilities = ["pull", "resolve"]
+"""
 OUTSIDE = """\
 import socket
 for place in (("{machine}", 22), ("1.1.1.1", 443)):
@@ -207,7 +212,7 @@ def test_hosts_pull_from_a_registry_of_plain_http_that_was_filled_on_purpose(sit
             site.run("images", "push", "--from", str(site.archives), "--plain-http")
             folder = lab.root("node-1") / f"etc/containerd/certs.d/{address}"
             folder.mkdir()
-            (folder / "hosts.toml").write_text(f'server = "http://{address}"\n')
+            (folder / "hosts.toml").write_text(PLAIN_TOML.format(registry=address))
             (lab.root(WITH_DOCKER) / "etc/docker/daemon.json").write_text(insecure(lab, address))
             lab.run(WITH_DOCKER, "pkill -HUP -x dockerd")
             image = f"{address}/ikubeops/etcd:{tag}"
