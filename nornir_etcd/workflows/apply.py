@@ -86,6 +86,13 @@ class Applied:
         """Whether a step failed."""
         return any(step.status is StepStatus.FAILED for step in self.steps)
 
+    @property
+    def learner(self) -> str:
+        """The host of a learner that was added and does not vote yet; empty where there is none."""
+        done = [(step.host, step.action) for step in self.steps if step.status is StepStatus.DONE]
+        added = [host for host, action in done if action == "add-learner" and (host, "promote-member") not in done]
+        return added[0] if added else ""
+
 
 def step_report(step: Step, **became: object) -> StepReport:
     """Return the report of a step; without `became`, as planned."""
@@ -234,16 +241,33 @@ def _roll_back(nr: Nornir, desired: Desired, failed: Step, applied: Applied, ann
 
 def _withdraw(nr: Nornir, desired: Desired, failed: Step, applied: Applied, announce: Announcer) -> None:
     """Remove a learner that did not come up; where that is not to be done, the failed step's error says why."""
+    if why := withdraw(nr, desired, failed, applied, announce):
+        _say_more(applied, why)
+
+
+def withdraw(nr: Nornir, desired: Desired, failed: Step, applied: Applied, announce: Announcer) -> str:
+    """Remove a learner that does not come to vote, so that the cluster is as it was before.
+
+    Args:
+        nr: Nornir with exactly the hosts of the cluster.
+        desired: what is wanted.
+        failed: the step of its join that failed, or that is refused.
+        applied: what the run has done; what is done now is added.
+        announce: told of every boundary.
+
+    Returns:
+        Why it is left, in one line; empty where it is not.
+    """
     observation = observe(nr, desired.cluster)
     announce("observed")
     steps = withdrawal(desired.cluster, observation, failed)
     if isinstance(steps, str):
-        _say_more(applied, steps)
-        return
+        return steps
     for step in steps:
         _on_hosts(nr, desired, [step], observation, applied, announce)
         if applied.steps[-1].status is StepStatus.FAILED:
             break  # a learner whose data are still in their place would be data of no member, which nobody touches
+    return ""
 
 
 def _say_more(applied: Applied, reason: str) -> None:

@@ -20,7 +20,7 @@ from nornir_etcd.observe import observe
 from nornir_etcd.plan.planner import Desired, plan
 from nornir_etcd.plan.stages import shown
 from nornir_etcd.plan.state import cluster_state, kept_first_start
-from nornir_etcd.plan.step import Plan
+from nornir_etcd.plan.step import Plan, Step
 from nornir_etcd.plan.upgrade import judge, tag_of
 from nornir_etcd.report.authority import authority_report
 from nornir_etcd.report.members import controller_certificates, member_reports, road_notes
@@ -28,7 +28,7 @@ from nornir_etcd.report.mesh import mesh
 from nornir_etcd.report.model import ClusterReport, Finding, Outcome
 from nornir_etcd.strangers import observe_strangers
 from nornir_etcd.tasks.certificates import store_of
-from nornir_etcd.workflows.apply import Applied, apply, step_report
+from nornir_etcd.workflows.apply import JOINS, Applied, apply, step_report, withdraw
 from nornir_etcd.workflows.inventory import clusters_in, named_ca
 from nornir_etcd.workflows.preflight import preflighted
 
@@ -152,6 +152,7 @@ class Work:
         deep = self.run.runbook.deep
         self.look(deep=bool({"version", "members"} & self.run.runbook.allowed))  # the others plan from less
         for _ in range(self.run.runbook.rounds):
+            former = self.planned.steps
             self.decide()
             if self.planned.steps and self.agrees():
                 self.applied.add(
@@ -170,8 +171,18 @@ class Work:
                 self.look(deep=deep, surroundings=self.planned.again or deep)
             if not self.planned.again or self.applied.failed or self.applied.stopped:
                 break
+        begun = [step for step in former if step.host == self.applied.learner and step.action in JOINS]
+        if self.planned.refusals and begun:
+            self._withdraw(begun[0], locks)
         if self.applied.stopped:
             self.notes += ("stopped between two members, as was said; the same command goes on",)
+
+    def _withdraw(self, refused: Step, locks: ClusterLocks) -> None:
+        """Remove the learner that this run has added, where its start or promotion is refused by what is seen now."""
+        why = locks.lost() or withdraw(self.nr, self.desired, refused, self.applied, self.announce)
+        if why:
+            self.notes += (f"{refused.host}: its learner is left: {why}",)
+        self.look(deep=self.run.runbook.deep)
 
     def verify(self) -> list[Finding]:
         """Return what the runbook's checks find at its end."""

@@ -26,7 +26,7 @@ OUTAGE = 5.0
 
 
 def want(
-    workspace: Workspace, *numbers: int, absent: Collection[int] = (), own: dict[int, Any] | None = None, **data: Any
+    workspace: Workspace, *numbers: int, absent: Collection[int] = (), settings: dict[str, Any] | None = None
 ) -> None:
     """Let the inventory have the members on these hosts.
 
@@ -34,8 +34,7 @@ def want(
         workspace: the workspace.
         numbers: of the hosts that shall be members.
         absent: of those that shall be none and are in the inventory; all others are not.
-        own: data of single hosts.
-        data: of the group etcd.
+        settings: of the group etcd.
     """
     hosts: dict[str, Any] = {}
     for number, node in enumerate(workspace.lab.nodes, 1):
@@ -43,9 +42,7 @@ def want(
             hosts[node.name] = {"etcd_member": "absent"}
         elif number not in numbers:
             hosts[node.name] = None
-        elif own and number in own:
-            hosts[node.name] = own[number]
-    workspace.inventory(data=data, hosts=hosts)
+    workspace.inventory(data=settings, hosts=hosts)
 
 
 def urls(workspace: Workspace, *numbers: int) -> list[str]:
