@@ -84,24 +84,22 @@ def present_layout(member: Member, host: HostObservation) -> Layout:
     return replace(paths, foreign=roles)
 
 
-def starts_with_ours(member: Member, host: HostObservation) -> bool:
-    """Whether a running member may be expected to serve what lies in etcd's own folder.
-
-    One that the role has started may have single files mounted, and goes on with what they were: a bind mount keeps the
-    inode.
-    """
-    return not is_roles(member, host)
-
-
 def refusals(cluster: Cluster, observation: ClusterObservation, scope: frozenset[str]) -> list[str]:
     """Return why members of the role are not changed: what deploy would write does not fit what they have.
 
-    A log in another folder than the data would be left behind. A member that lets in certain names alone would refuse
-    those that are changed before it (https://etcd.io/docs/v3.5/op-guide/configuration/, Security).
+    A log in another folder than the data would be left behind. A member that lets in certain names alone, whether it is
+    in `scope` or not, would refuse the changed ones (https://etcd.io/docs/v3.5/op-guide/configuration/, Security).
     """
     found: list[str] = []
-    for member in members(cluster, observation, scope).values():
+    for member in members(cluster, observation, frozenset(member.name for member in cluster.members)).values():
         flags = _flags(member, observation.hosts[member.name])
+        if names := [f"--{name}={flags[name]}" for name in BY_NAME if name in flags]:
+            found.append(
+                f"{member.name}: {', '.join(names)}: it would refuse members with a certificate of their own name; "
+                "remove it from the manifests, one member at a time"
+            )
+        if member.name not in scope:
+            continue
         wanted = member.settings.etcd_data_dir
         if (data := flags.get("data-dir", wanted).rstrip("/")) != wanted:
             found.append(f"{member.name}: etcd_data_dir: wanted {data}, where its etcd has its data, found {wanted}")
@@ -109,11 +107,6 @@ def refusals(cluster: Cluster, observation: ClusterObservation, scope: frozenset
             found.append(
                 f"{member.name}: --wal-dir={wal}: deploy keeps the log below etcd_data_dir; stop the member, move the "
                 f"log to {wanted}/member/wal and remove the flag, one member at a time"
-            )
-        if names := [f"--{name}={flags[name]}" for name in BY_NAME if name in flags]:
-            found.append(
-                f"{member.name}: {', '.join(names)}: it would refuse members with a certificate of their own name; "
-                "remove it from the manifests, one member at a time"
             )
     return found
 

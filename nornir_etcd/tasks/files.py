@@ -15,7 +15,7 @@ from nornir_etcd.observe import observe_host, served
 from nornir_etcd.pki.acceptance import faults
 from nornir_etcd.pki.certificate import describe
 from nornir_etcd.plan.certs import file_differences, leaf_request
-from nornir_etcd.plan.change_over import starts_with_ours
+from nornir_etcd.plan.change_over import is_roles
 from nornir_etcd.remote.items import MakeDirectory, MakeLink, SwitchDirectory, WriteFile
 from nornir_etcd.remote.push import push
 from nornir_etcd.tasks.certificates import store_of
@@ -71,7 +71,7 @@ def place_files(
     if differences and not task.is_dry_run(dry_run):
         items = [*_certificate_files(member, content, host), *(_data_directory(member) if first_start else ())]
         push(task.host, task.nornir.config, items, deadline=PUSH_DEADLINE)
-        if starts_with_ours(member, host):
+        if not is_roles(member, host):  # that has single files mounted, and goes on with what they were
             _await_served(task, member, content)
     return Result(task.host, changed=bool(differences), diff="".join(f"{line}\n" for line in differences))
 

@@ -10,7 +10,7 @@ import pytest
 from nornir_etcd.layout import layout
 from nornir_etcd.observation import FileState, Unknown
 from nornir_etcd.plan.certs import leaf_request
-from nornir_etcd.plan.change_over import is_roles, starts_with_ours
+from nornir_etcd.plan.change_over import is_roles
 from nornir_etcd.plan.step import Plan
 from nornir_etcd.signers.local import Pair
 from tests.lab.role import POD
@@ -146,11 +146,6 @@ def test_the_selected_host_alone_is_changed_and_the_rest_stays_the_roles() -> No
     world.carry_out(planned)
     seen = world.observe()
     assert [is_roles(node.member, seen.hosts[node.name]) for node in world.nodes.values()] == [False, True, True]
-    assert [starts_with_ours(node.member, seen.hosts[node.name]) for node in world.nodes.values()] == [
-        True,
-        False,
-        False,
-    ]
     assert "master-2, master-3 are deployed by the Ansible role" in told(world)
 
 
@@ -203,3 +198,9 @@ def test_an_upgrade_is_refused_until_the_members_are_brought_over() -> None:
     world.want(etcd_version="3.5.33-0")
     said = "\n".join(world.plan(allowed=UPGRADE).refusals)
     assert "master-1, master-2, master-3: deployed by the Ansible role; run deploy first" in said
+
+
+def test_a_member_that_lets_in_certain_names_alone_would_refuse_others_that_are_changed() -> None:
+    world = RolesWorld()
+    flagged(world[2], "--peer-cert-allowed-cn=etcd")
+    assert "master-2: --peer-cert-allowed-cn=etcd: it would refuse members" in world.refusals({"master-1"})
