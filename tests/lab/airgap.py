@@ -40,7 +40,10 @@ class AirGap:
     def __enter__(self) -> AirGap:  # noqa: PYI034 - Self came with Python 3.11
         ip("netns", "add", self._name)
         near = network.veth(self._index, CONTROLLER_HOST)
-        ip("link", "add", near, "type", "veth", "peer", "name", "eth0", "netns", self._name)
+        # Always the same hardware address: the hosts' neighbour tables outlive a controller.
+        hardware = f"02:6e:65:{self._index:02x}:00:{CONTROLLER_HOST:02x}"
+        peer = ("peer", "name", "eth0", "address", hardware, "netns", self._name)
+        ip("link", "add", near, "type", "veth", *peer)
         ip("link", "set", near, "master", network.bridge(self._index), "up")
         inside = ("-n", self._name)
         ip(*inside, "address", "add", f"{self.address}/32", "dev", "eth0")

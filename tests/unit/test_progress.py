@@ -221,3 +221,28 @@ def test_a_processor_bears_a_failing_task_and_an_end_without_a_start(
     made.task_instance_completed(
         Task(observe_host, nr, global_dry_run=False, processors=nr.processors), nr.inventory.hosts["a"], result["a"]
     )
+
+
+SENT = """
+import time
+from nornir_etcd.progress import Transfers
+
+with Transfers() as transfers:
+    tell = transfers.begin("[red]node-1\\x1b[2J", 5_000_000)
+    for done in (0, 2_500_000, 5_000_000):
+        tell(done)
+        time.sleep(0.3)
+"""
+
+
+def test_what_is_sent_is_drawn_on_a_terminal_and_nowhere_else(tmp_path: Path) -> None:
+    code, drawn = run_on_terminal(sys.executable, "-c", SENT, cwd=tmp_path, stream="stderr")
+    assert code == 0
+    assert "[red]node-1" in drawn
+    assert "2.5/5.0 MB" in drawn
+    assert "\x1b[2J" not in drawn
+    for env in ({}, {"FORCE_COLOR": "1"}):
+        done = run(sys.executable, "-c", SENT, cwd=tmp_path, env=env)
+        assert (done.code, done.out, done.err) == (0, "", "")
+    code, drawn = run_on_terminal(sys.executable, "-c", SENT, cwd=tmp_path, stream="stdout")
+    assert (code, drawn) == (0, "")
