@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from nornir.core.configuration import Config
     from nornir.core.inventory import Host
 
-SECRET = "PASS-NOT-SHOWN"  # noqa: S105 - the point of the test
+MARK = f"{os.getpid()}-NOT-SHOWN"  # other tests, which run beside these, have words of their own in their arguments
+SECRET = f"PASS-{MARK}"
 
 
 def test_one_handshake_serves_many_commands_and_threads(sshd: Server, config: Config) -> None:
@@ -258,14 +259,14 @@ def test_no_secret_is_logged(sshd: Server, config: Config, caplog: pytest.LogCap
     caplog.set_level(logging.DEBUG)
     host: Host = sshd.host(password=SECRET, secret=f"SUDO-{SECRET}")
     done = run_script(
-        host, config, "# SCRIPT-NOT-SHOWN\ncat; cat /proc/*/cmdline", payload=b"PAY-NOT-SHOWN", deadline=10
+        host, config, f"# SCRIPT-{MARK}\ncat; cat /proc/*/cmdline", payload=f"PAY-{MARK}".encode(), deadline=10
     )
     host.close_connections()
     assert len(caplog.records) > 10
-    for secret in (SECRET, "SCRIPT-NOT-SHOWN", "PAY-NOT-SHOWN"):
+    for secret in (SECRET, f"SCRIPT-{MARK}", f"PAY-{MARK}"):
         assert secret not in caplog.text + repr(done)
-    assert done.stdout.startswith(b"PAY-NOT-SHOWN")
-    assert done.stdout.count(b"NOT-SHOWN") == 1  # nothing of it in any process's arguments
+    assert done.stdout.startswith(f"PAY-{MARK}".encode())
+    assert done.stdout.count(MARK.encode()) == 1  # nothing of it in any process's arguments
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
