@@ -42,6 +42,9 @@ ZAP = "--logger=zap"
 """With which 3.4 writes its log as later releases do by themselves."""
 
 
+SECTOR = 512
+
+
 def used(path: Path) -> int:
     """Return how much of a file, which etcd allocates ahead, is written."""
     return len(path.read_bytes().rstrip(b"\0"))
@@ -71,9 +74,14 @@ def flip_entry(data: Path) -> None:
 
 
 def tear(data: Path) -> None:
-    """Leave a record behind the last one of which only half was written, as a power failure does."""
+    """Leave a record behind the last one of which the first sector alone was written, as a power failure does.
+
+    etcd tells it from a damaged one by a sector of zeros (isTornEntry in server/storage/wal/decoder.go).
+    """
     path = wal(data)
-    patch(path, -(-used(path) // 8) * 8, struct.pack("<Q", 500) + b"\x08\x02\x10\x01\x1a" + b"x" * 200)
+    at = -(-used(path) // 8) * 8
+    record = struct.pack("<Q", 700) + b"\x08\x02\x10\x01\x1a" + b"x" * 700
+    patch(path, at, record[: SECTOR - at % SECTOR])
 
 
 def change(data: Path) -> None:
