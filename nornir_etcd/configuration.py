@@ -94,7 +94,7 @@ def init_nornir(path: Path) -> Nornir:
         nr = None if faults else InitNornir(config_file=str(path))
     except InventoryError:
         raise  # our own inventory plugin's, in as many lines as there are faults
-    except Exception as error:
+    except Exception as error:  # whatever a plugin of Nornir's raises at its start
         said = " ".join(str(error).split()) or type(error).__name__
         raise InventoryError(f"{path}: Nornir does not start with it: {said}") from error
     if nr is None:

@@ -508,7 +508,7 @@ def _run(main: Callable[[Any], Report], options: Options) -> int:
             return _say(style, USAGE, str(error))
         except KeyboardInterrupt:  # while a password was asked for
             _interrupted()
-        except Exception as error:
+        except Exception as error:  # a fault of the program is told in a line, and whole in the log
             logger.exception("the run ended early")
             said = f"internal error: {type(error).__name__}: {' '.join(str(error).split())}; see the log"
             return _say(style, USAGE, said)

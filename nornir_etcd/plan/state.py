@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from nornir_etcd.layout import layout
-from nornir_etcd.manifest import first_start_of
+from nornir_etcd.manifest import FirstStart, first_start_of
 from nornir_etcd.observation import Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nornir_etcd.cluster import Cluster, Member
-    from nornir_etcd.manifest import FirstStart
     from nornir_etcd.observation import (
         ClusterObservation,
         EndpointObservation,
@@ -151,6 +150,19 @@ def kept_first_start(member: Member, host: HostObservation) -> FirstStart | None
     """
     text = host.texts.get(layout(member.settings).manifest)
     return first_start_of(text, member) if text is not None and has_data(host) else None
+
+
+def joining_start(member: Member, live: MemberList) -> FirstStart | None:
+    """Return what a learner is told for its first start: the live list, in which it is. None where it is not.
+
+    etcd compares the peer URLs with those of the cluster that it joins, and wants all of them
+    (ValidateClusterAndAssignIDs in server/etcdserver/api/membership/cluster.go). Its own entry has no name yet.
+    """
+    found = [(info.name, url) for info in live.members for url in info.peer_urls]
+    if member.peer_url not in {url for _, url in found}:
+        return None
+    entries = (f"{member.name if url == member.peer_url else name}={url}" for name, url in found)
+    return FirstStart(",".join(entries), joining=True)
 
 
 def is_prepared(host: HostObservation) -> bool:

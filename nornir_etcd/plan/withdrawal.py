@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nornir_etcd.plan.member_steps import PROOFS, UNDOS
 from nornir_etcd.plan.state import live_list
 from nornir_etcd.plan.step import Step
 
 if TYPE_CHECKING:
     from nornir_etcd.cluster import Cluster
     from nornir_etcd.observation import ClusterObservation
+    from nornir_etcd.plan.sequence import MemberAction
 
 AGAIN = "the same command goes on with it"
 
@@ -32,30 +35,20 @@ def withdrawal(cluster: Cluster, observation: ClusterObservation, failed: Step) 
     entry = next((info for info in live.members if url in info.peer_urls), None)
     if entry is not None and not entry.is_learner:
         return f"it was promoted all the same; {AGAIN}"
-    host = observation.hosts[failed.host]
     steps = []
-    if host.error is None:
-        steps.append(
-            Step(
-                host=failed.host,
-                action="set-data-aside",
-                reason="the learner did not come up as a voter: its host is as it was before",
-                precondition="it has no vote",
-                proof="no container of etcd runs, and the data directory is gone from its place",
-                undo="the data directory lies beside under another name",
-            )
-        )
+    if observation.hosts[failed.host].error is None:
+        steps.append(_step(failed.host, "set-data-aside", "its host"))
     if entry is not None:
-        steps.append(
-            Step(
-                host=failed.host,
-                action="remove-member",
-                reason="the learner did not come up as a voter: the cluster is as it was before",
-                precondition="it has no vote",
-                proof="its ID is not in the live list",
-                undo="add it again",
-                member_id=entry.id,
-                peer_url=url,
-            )
-        )
+        steps.append(replace(_step(failed.host, "remove-member", "the cluster"), member_id=entry.id, peer_url=url))
     return tuple(steps)
+
+
+def _step(host: str, action: MemberAction, what: str) -> Step:
+    return Step(
+        host=host,
+        action=action,
+        reason=f"the learner did not come up as a voter: {what} is as it was before",
+        precondition="it has no vote",
+        proof=PROOFS[action],
+        undo=UNDOS[action],
+    )

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from nornir.core.task import Result
 
 from nornir_etcd.exceptions import StepFailed
-from nornir_etcd.manifest import FirstStart
-from nornir_etcd.plan.state import has_data, live_list
+from nornir_etcd.plan.state import has_data, joining_start, live_list
 from nornir_etcd.tasks.container import await_learner, await_member
 from nornir_etcd.tasks.files import place_files
 from nornir_etcd.tasks.manifest import write_manifest
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from nornir.core.task import Task
 
     from nornir_etcd.cluster import Cluster, Member
+    from nornir_etcd.manifest import FirstStart
     from nornir_etcd.observation import ClusterObservation
 
 
@@ -52,30 +52,23 @@ def start_learner(
 
 
 def _joining(member: Member, observation: ClusterObservation) -> FirstStart:
-    """Return what a learner is told for its first start: the live list, with itself in it.
-
-    etcd compares the peer URLs with those of the cluster that it joins, and wants all of them
-    (ValidateClusterAndAssignIDs in server/etcdserver/api/membership/cluster.go).
+    """Return what a learner is told for its first start.
 
     Raises:
         StepFailed: the live list does not have it.
     """
     live = live_list(observation)
-    urls = {url for info in live.members for url in info.peer_urls} if live else set()
-    if live is None or member.peer_url not in urls:
+    start = joining_start(member, live) if live else None
+    if start is None:
+        urls = sorted(url for info in live.members for url in info.peer_urls) if live else []
         raise StepFailed(
             "the learner was not started",
             host=member.name,
             wanted=f"{member.peer_url} in the live list",
-            found="no list" if live is None else ", ".join(sorted(urls)),
+            found=", ".join(urls) or "no list",
             remedy="run the same command again",
         )
-    entries = [
-        f"{member.name if url == member.peer_url else info.name}={url}"
-        for info in live.members
-        for url in info.peer_urls
-    ]
-    return FirstStart(",".join(entries), joining=True)
+    return start
 
 
 def readdress_member(

@@ -61,13 +61,13 @@ server = "http://{registry}"
 """
 OUTSIDE = """\
 import socket
-for place in (("{machine}", 22), ("1.1.1.1", 443)):
+for place in (("{machine}", 22), ("192.0.2.1", 443)):
     try:
         socket.create_connection(place, timeout=5)
     except OSError as error:
         print(error.strerror)
 try:
-    socket.getaddrinfo("pypi.org", 443)
+    socket.getaddrinfo("example.org", 443)
 except socket.gaierror:
     print("no such name")
 """

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from nornir_etcd.manifest import FirstStart, command_flags, render
-from nornir_etcd.observation import DataDirectory, Maybe, Unknown
-from nornir_etcd.plan.state import kept_first_start
+from nornir_etcd.observation import DataDirectory, Maybe, MemberInfo, MemberList, Unknown
+from nornir_etcd.plan.state import joining_start, kept_first_start
 from tests.unit.builders import ABSENT, EMPTY, GUARD, TEMPLATE, World, authority, deployed, make_cluster
 from tests.unit.checks.seen import OK, WARNING, findings
 
@@ -80,3 +80,24 @@ def test_a_first_start_that_is_still_to_come_is_the_inventorys(data: Maybe[DataD
     member, host = world.cluster.members[0], world.observe().hosts["master-1"]
     assert kept_first_start(member, host) is not None
     assert kept_first_start(member, replace(host, data=data)) is None
+
+
+def test_a_learner_is_told_of_every_live_member_and_of_itself_by_name() -> None:
+    member = make_cluster(3).member("master-3")
+    live = MemberList(
+        1,
+        1,
+        (
+            MemberInfo(1, "master-1", ("https://192.0.2.11:2380",), ("https://192.0.2.11:2379",), is_learner=False),
+            MemberInfo(2, "two", ("https://192.0.2.12:2380", "https://[2001:db8::2]:2380"), (), is_learner=False),
+            MemberInfo(3, "", (member.peer_url,), (), is_learner=True),
+        ),
+    )
+    told = "master-1=https://192.0.2.11:2380,two=https://192.0.2.12:2380,two=https://[2001:db8::2]:2380,"
+    assert joining_start(member, live) == FirstStart(f"{told}master-3={member.peer_url}", joining=True)
+
+
+def test_a_member_that_the_live_list_does_not_have_is_told_nothing() -> None:
+    cluster = make_cluster(3)
+    live = MemberList(1, 1, (MemberInfo(1, "master-3", ("https://192.0.2.99:2380",), (), is_learner=True),))
+    assert joining_start(cluster.member("master-3"), live) is None
