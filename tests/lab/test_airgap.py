@@ -183,9 +183,20 @@ def test_every_runbook_works_with_the_hosts_and_a_private_registry_alone(
     site.runbook("upgrade", "--to", later)
     site.workspace.inventory(data={"etcd_version": later})
     site.runbook("verify")
+    site.runbook("certs", "renew", "--force")
+    site.workspace.inventory(data={"etcd_version": later}, hosts={"node-2": {"etcd_member": "absent"}})
+    assert site.runbook("members", "plan").cluster["outcome"] == "planned"
+    gone = site.runbook("members", "apply", "--accept-no-margin")
+    assert [step["host"] for step in gone.steps("clear-member")] == ["node-2"]
+    site.workspace.inventory(data={"etcd_version": later})
+    joined = site.runbook("members", "apply", "--accept-no-margin")
+    assert [step["host"] for step in joined.steps("promote-member")] == ["node-2"]
     status = site.runbook("members", "status")
     assert all(name in status.out for name in NODES)
     assert "3.5" in lab.run("node-1", f"{ETCDCTL} endpoint status").stdout
+    for rotation in ((), ("--clients-trust-new",), ("--clients-trust-new", "--clients-use-new")):
+        site.runbook("certs", "rotate-ca", *rotation, "--set", "etcd_ca=dedicated")
+    site.runbook("certs", "status", "--set", "etcd_ca=dedicated")
     written = [path for path in tmp_path.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
     assert not written, "the password stays where it was"
 
